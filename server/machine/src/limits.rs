@@ -1,0 +1,39 @@
+//! Every limit of the machine, one constant each, with its reason. The edge checks what a client can get wrong;
+//! the machine checks what only the replicated state can know.
+
+/// Longest object or session name, in bytes: fits a path of reason and keeps 64 Ki objects below 32 MiB of names.
+pub const NAME_BYTES_MAX: usize = 512;
+/// Labels of a session or metadata of a hold, keys and values together, in bytes: a display aid, not a store.
+pub const LABELS_BYTES_MAX: usize = 4 * 1024;
+/// An explicit owner, a killer's name or a reason, in bytes: shown in one line.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// Longest session TTL, in milliseconds (10 min): a dead holder must not block longer than a coffee.
+pub const TTL_MS_MAX: u64 = 10 * 60 * 1000;
+/// Shortest TTL the machine itself takes, in milliseconds; the edge asks for more (see `--ttl-floor`).
+pub const TTL_MS_MIN: u64 = 100;
+/// Longest lock-delay, in milliseconds (10 min), as TTL.
+pub const LOCK_DELAY_MS_MAX: u64 = 10 * 60 * 1000;
+/// Longest max-hold, in milliseconds (7 days): longer than any job that should hold one grant.
+pub const MAX_HOLD_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+/// Outcomes a client has not yet confirmed: bounds the replay window of a session.
+pub const WINDOW_MAX: usize = 1024;
+/// Live sessions: about 1 KiB each.
+pub const SESSIONS_MAX: usize = 1_000_000;
+/// Objects that exist at one time.
+pub const OBJECTS_MAX: usize = 4_000_000;
+/// Holds that exist at one time, of all sessions.
+pub const HOLDS_MAX: usize = 4_000_000;
+/// Waiters of one object: beyond that a queue is a bug of the caller.
+pub const WAITERS_PER_OBJECT_MAX: usize = 100_000;
+/// Waiters of all objects.
+pub const WAITERS_MAX: usize = 1_000_000;
+/// Losses a session has not confirmed; beyond it the session itself is ended, since its client hears nothing.
+pub const LOSSES_MAX: usize = 100_000;
+/// Holders that an answer lists ("who holds it"); the rest is counted.
+pub const HOLDERS_SHOWN_MAX: usize = 8;
+/// Sessions followed by a blocked-by chain.
+pub const CHAIN_MAX: usize = 64;
+/// Shards of the state, each copied on the first write after a snapshot began.
+pub const SHARDS: usize = 1024;
+/// Raised over the backup's counter when a backup is restored, so that no token of the lost future is met again.
+pub const RESTORE_COUNTER_GAP: u64 = 1 << 40;
