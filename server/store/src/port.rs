@@ -58,7 +58,8 @@ pub trait LogStore: Clone + Send + Sync + 'static {
     fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<LogEntry>>;
 
     /// Queues entries behind everything queued before. Readable on return; `done` is called once they are durable.
-    /// Indexes must follow the last one without a hole.
+    /// Indexes must follow the last one without a hole. On `Err` nothing was queued and `done` is dropped uncalled.
+    /// Blocks the caller while too many bytes wait for the disk.
     fn append(&self, entries: Vec<LogEntry>, done: OnDurable) -> io::Result<()>;
 
     /// Durable when the future resolves to `Ok`.
