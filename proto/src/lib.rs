@@ -1,7 +1,7 @@
 //! The wire: `conclave.v1` for clients, `conclave.internal.v1` for peers. Generated code only, no logic.
 
 /// What clients speak.
-#[expect(clippy::all, unused_qualifications, unreachable_pub, reason = "generated")]
+#[expect(clippy::all, unused_qualifications, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("conclave.v1");
 }
