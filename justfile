@@ -1,0 +1,22 @@
+# `just verify` reads, `just fix` writes.
+
+# Everything that CI checks.
+verify:
+    bash .ci/run
+
+# What changes files: format, then let clippy mend what it can.
+fix:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# One node on loopback.
+dev:
+    cargo run --release -- dev
+
+# The tests of the README.
+test:
+    cargo test --workspace
+
+# The machine against the reference model, longer than in the ordinary run.
+model cases="1000":
+    CONCLAVE_MODEL_CASES={{ cases }} cargo test -p conclave-model
