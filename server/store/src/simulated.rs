@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 
+use crate::change::Change;
 use crate::failure::LogFailure;
 use crate::port::{LogEntry, LogPosition, LogState, LogStore, OnDurable, StoredVote};
 use crate::rules;
@@ -21,18 +22,6 @@ pub struct SimulatedLog {
     disk: Arc<Mutex<Disk>>,
     life: u64,
     failed: watch::Receiver<Option<LogFailure>>,
-}
-
-/// What one write changes.
-enum Change {
-    Vote(StoredVote),
-    Committed(LogPosition),
-    Append(Vec<LogEntry>),
-    /// The first index that goes away, and the last position that stays.
-    Truncate(u64, Option<LogPosition>),
-    Purge(LogPosition),
-    /// Changes nothing: somebody waits for what stands before it.
-    Barrier,
 }
 
 type Entries = BTreeMap<u64, LogEntry>;
@@ -54,7 +43,7 @@ impl Image {
                     self.entries.insert(entry.position.index, entry.clone());
                 }
             }
-            Change::Truncate(from, keep) => {
+            Change::Truncate { from, keep } => {
                 self.entries.split_off(from);
                 self.state.last = *keep;
             }
@@ -330,7 +319,7 @@ impl LogStore for SimulatedLog {
         self.write_and_wait(move |state, entries| {
             let found = |index| Ok(entries.get(&index).map(|entry| entry.position));
             let from = rules::truncate_after(state, last, found)?;
-            Ok(from.map_or(Change::Barrier, |from| Change::Truncate(from, last)))
+            Ok(from.map_or(Change::Barrier, |from| Change::Truncate { from, keep: last }))
         })
     }
 
