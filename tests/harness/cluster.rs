@@ -1,0 +1,162 @@
+//! A cluster of real `conclave server` processes, each cluster on loopback addresses of its own.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::{Process, Signal, conclave, eventually};
+
+/// What `conclave status -o json` says, as far as tests need it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    pub leader: Option<String>,
+    pub term: u64,
+    pub nodes: Vec<NodeStatus>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct NodeStatus {
+    pub name: String,
+    pub role: String,
+    pub applied: u64,
+}
+
+/// `a`, `b`, `c`, ... on `127.x.y.1`, `127.x.y.2`, ..., ports 7420 and 7421. All die with the handle.
+pub struct Cluster {
+    folder: TempDir,
+    network: [u8; 2],
+    nodes: Vec<Option<Process>>,
+    extra: Vec<String>,
+}
+
+impl Cluster {
+    /// Starts `size` nodes and waits until all know the same leader.
+    pub fn start(size: usize) -> Self {
+        Self::start_with(size, &[])
+    }
+
+    /// The same with further arguments of `conclave server`.
+    pub fn start_with(size: usize, extra: &[&str]) -> Self {
+        let mut cluster = Self {
+            folder: tempfile::Builder::new()
+                .prefix("conclave-cluster")
+                .tempdir()
+                .expect("a folder"),
+            network: own_network(),
+            nodes: (0..size).map(|_| None).collect(),
+            extra: extra.iter().map(|&argument| argument.to_owned()).collect(),
+        };
+        for node in 0..size {
+            cluster.restart(node);
+        }
+        cluster.leader();
+        cluster
+    }
+
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Where the output of processes and the data lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data_dir(&self, node: usize) -> std::path::PathBuf {
+        self.folder.path().join(name(node))
+    }
+
+    fn host(&self, node: usize) -> String {
+        format!("127.{}.{}.{}", self.network[0], self.network[1], node + 1)
+    }
+
+    /// The client address of a node.
+    pub fn endpoint(&self, node: usize) -> String {
+        format!("{}:7420", self.host(node))
+    }
+
+    pub fn peer_address(&self, node: usize) -> String {
+        format!("{}:7421", self.host(node))
+    }
+
+    /// All client addresses, as `--endpoint` takes them.
+    pub fn endpoints(&self) -> String {
+        (0..self.size()).map(|node| self.endpoint(node)).collect::<Vec<_>>().join(",")
+    }
+
+    /// Starts a node that is down; its data is where it was.
+    pub fn restart(&mut self, node: usize) {
+        assert!(self.nodes[node].is_none(), "node {node} is running");
+        let list = (0..self.size())
+            .map(|peer| format!("{}={}", name(peer), self.peer_address(peer)))
+            .collect::<Vec<_>>()
+            .join(",");
+        let mut arguments = vec!["server".to_owned(), "--name".into(), name(node)];
+        arguments.extend(["--listen".into(), self.endpoint(node)]);
+        arguments.extend(["--peer-listen".into(), self.peer_address(node)]);
+        arguments.extend(["--cluster".into(), list]);
+        arguments.extend(["--data-dir".into(), self.data_dir(node).display().to_string()]);
+        arguments.extend(self.extra.iter().cloned());
+        let process = Process::start(conclave(), arguments, &[], self.folder.path(), &name(node));
+        self.nodes[node] = Some(process);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].take().expect("a running node").kill();
+    }
+
+    /// The process of a running node.
+    pub fn node(&mut self, node: usize) -> &mut Process {
+        self.nodes[node].as_mut().expect("a running node")
+    }
+
+    pub fn running(&self, node: usize) -> bool {
+        self.nodes[node].is_some()
+    }
+
+    pub fn signal(&mut self, node: usize, signal: Signal) {
+        self.node(node).signal(signal);
+    }
+
+    /// What this node says of the cluster; nothing while it does not answer.
+    pub fn status(&self, node: usize) -> Option<Status> {
+        let output = Command::new(conclave())
+            .args(["--endpoint", &self.endpoint(node), "status", "-o", "json"])
+            .output()
+            .expect("conclave runs");
+        serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
+    }
+
+    /// The leader on which all running nodes agree, waited for.
+    pub fn leader(&self) -> usize {
+        eventually("a leader that all running nodes know", Duration::from_secs(20), || {
+            let mut leaders = (0..self.size())
+                .filter(|&node| self.running(node))
+                .map(|node| self.status(node).and_then(|status| status.leader));
+            let first = leaders.next().flatten()?;
+            if leaders.any(|leader| leader.as_ref() != Some(&first)) {
+                return None;
+            }
+            (0..self.size()).find(|&node| name(node) == first && self.running(node))
+        })
+    }
+}
+
+/// The name of a node by its number.
+fn name(node: usize) -> String {
+    char::from(b'a' + u8::try_from(node).expect("a small cluster")).to_string()
+}
+
+/// Two bytes that no other cluster of this run has: from the process id and a count.
+fn own_network() -> [u8; 2] {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(64) + COUNT.fetch_add(1, Ordering::Relaxed);
+    // 127.0 is where people and other programs are.
+    let [.., high, low] = (number % (199 * 256)).to_be_bytes();
+    [high + 50, low]
+}
