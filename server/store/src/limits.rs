@@ -21,3 +21,24 @@ pub(crate) const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 /// The newest entries, kept where readers find them without meeting the writer.
 pub(crate) const TAIL_BYTES: usize = 8 << 20;
 pub(crate) const TAIL_ENTRIES: usize = 32 << 10;
+
+/// One record of a snapshot. sled writes a page that outgrows a quarter of a segment to a file that it never syncs.
+pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 64 << 10;
+
+/// Records are packed into blocks of about this size: sled costs some 10 us a value, whatever its size.
+pub(crate) const BLOCK_BYTES: usize = 32 << 10;
+
+/// Blocks handed to sled at once.
+pub(crate) const BATCH_BYTES: usize = 512 << 10;
+
+/// A leaf of sled holds up to 17 values of (block + record) bytes and must stay below a quarter of a segment.
+pub(crate) const SEGMENT_BYTES: usize = 8 << 20;
+
+/// sled's page cache.
+pub(crate) const SLED_CACHE_BYTES: u64 = 64 << 20;
+
+/// What the caller may say about a snapshot; it lies in one value with the counts and the checksum.
+pub const SNAPSHOT_META_BYTES_MAX: usize = 64 << 10;
+
+/// Snapshots kept: the newest, and one to fall back to when the newest does not verify.
+pub(crate) const SNAPSHOTS_KEPT: usize = 2;

@@ -1,6 +1,5 @@
 //! Opening a log directory: lock, scan, repair what may be repaired, then let raft-log replay it.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use raft_log::{Config, RaftLog};
 
+use crate::directory::create_durably;
 use crate::limits::{
     CACHE_BYTES, CACHE_ITEMS, CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, READ_BUFFER_BYTES,
 };
@@ -43,22 +43,9 @@ impl Wal {
     }
 
     fn open_files(dir: &Path, options: &WalOptions) -> io::Result<Self> {
-        create_dir_durably(dir)?;
+        create_durably(dir)?;
         Self::start(RaftLog::open(Arc::new(config(dir, options)?))?)
     }
-}
-
-/// Creates a directory so that its name survives a power cut.
-fn create_dir_durably(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(dir)?;
-    let parent = match dir.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) | None => Path::new("."),
-    };
-    File::open(parent)?.sync_all()
 }
 
 fn config(dir: &Path, options: &WalOptions) -> io::Result<Config> {

@@ -1,0 +1,89 @@
+//! The data directory of a node: who may use it, and names in it that survive a power cut.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An open data directory, locked for this process. Dropping it lets another process in, so it must be kept until
+/// the log and the snapshot store in it are closed.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("the data directory {path} is in use by another process; stop it, or name another one")]
+    Locked { path: String },
+    #[error("cannot use the data directory {path}: {source}")]
+    Io { path: String, source: io::Error },
+}
+
+impl DataDir {
+    /// Creates the directory when it is missing, and locks it.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let shown = || path.display().to_string();
+        let lock = create_durably(path).and_then(|()| lock_file(&path.join("LOCK")));
+        match lock {
+            Ok(Some(lock)) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(None) => Err(DataDirError::Locked { path: shown() }),
+            Err(source) => Err(DataDirError::Io { path: shown(), source }),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where `Wal::open` belongs.
+    pub fn wal(&self) -> PathBuf {
+        self.path.join("wal")
+    }
+
+    /// Where `SnapshotStore::open` belongs.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots")
+    }
+
+    /// Where `Identity` belongs.
+    pub fn identity(&self) -> PathBuf {
+        self.path.join("identity")
+    }
+}
+
+/// Takes the lock of a file until it is closed; `None` when another open file has it.
+pub(crate) fn lock_file(path: &Path) -> io::Result<Option<File>> {
+    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Creates a directory, and its parents, so that their names survive a power cut.
+pub(crate) fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent()
+        && parent != Path::new("")
+    {
+        create_durably(parent)?;
+    }
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => sync_parent(path),
+    }
+}
+
+/// Makes the name of `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
+}
