@@ -14,6 +14,7 @@ pub mod limits;
 mod name;
 mod outcome;
 mod query;
+mod record;
 
 pub use command::{
     Acquire, Attach, Call, Command, Context, Demand, Due, Op, Open, Resume, SessionKey, Timer,
@@ -30,4 +31,8 @@ pub use outcome::{
 pub use query::{
     Blocker, Check, Counts, ObjectSummary, ObjectView, Page, SessionHold, SessionSummary,
     SessionView, SessionWait, Sort, Statistics, WaiterView,
+};
+pub use record::{
+    HeaderRecord, HoldRecord, ObjectRecord, RECORD_VERSION, Record, Recorded, RestoreError,
+    SessionRecord, WaiterRecord, WindowRecord,
 };

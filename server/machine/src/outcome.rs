@@ -103,7 +103,7 @@ pub enum Kind {
 }
 
 /// Who holds, and how many wait: the answer of a try that failed and of a wait that timed out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HeldBy {
     /// At most `HOLDERS_SHOWN_MAX`.
     pub holders: Vec<Holder>,
@@ -111,7 +111,7 @@ pub struct HeldBy {
     pub queue_len: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     pub session: SessionId,
     pub session_name: Name,

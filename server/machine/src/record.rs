@@ -1,0 +1,198 @@
+//! The state as a stream of small records: what a snapshot stores and a new machine is rebuilt from.
+//!
+//! Canonical order: the header; each session by id, followed by its window (by seq, each entry followed by the holders it
+//! lists) and its losses; each object by name, followed by its holders (by token) and its queue (in serving order).
+//! No record comes near 64 KiB: whatever could is split into records of its own. The bytes are the business of `server/raft`.
+
+use alloc::boxed::Box;
+
+use crate::command::Demand;
+use crate::ids::{Epoch, Generation, Nonce, Secret, Seq, SessionId, Token};
+use crate::name::{Labels, Name};
+use crate::outcome::{HeldBy, HoldState, Holder, Kind, Loss};
+use crate::query::Statistics;
+
+/// The meaning of the records, raised with each change of it. A machine refuses every other version.
+pub const RECORD_VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Record {
+    /// Always the first one, exactly once.
+    Header(HeaderRecord),
+    Session(SessionRecord),
+    /// What the session's last [`SessionRecord`] answers to a retried seq.
+    Window(WindowRecord),
+    /// A holder that the last [`WindowRecord`] lists.
+    WindowHolder(Holder),
+    /// A loss of the last [`SessionRecord`].
+    Loss(Loss),
+    Object(ObjectRecord),
+    /// A holder of the last [`ObjectRecord`].
+    Hold(HoldRecord),
+    /// A waiter of the last [`ObjectRecord`].
+    Waiter(WaiterRecord),
+}
+
+/// The numbers of the whole, and how much must follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HeaderRecord {
+    pub version: u32,
+    /// Applied commands.
+    pub revision: u64,
+    /// The last number drawn for a token, session or generation.
+    pub counter: u64,
+    /// The display stamp of the last entry.
+    pub last_stamp_ms: u64,
+    /// Session records that follow, ended ones included.
+    pub sessions: u64,
+    pub objects: u64,
+    pub holds: u64,
+    pub waiters: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionRecord {
+    pub id: SessionId,
+    pub secret: Secret,
+    pub name: Name,
+    pub labels: Labels,
+    pub ttl_ms: u64,
+    /// Zero: none.
+    pub lock_delay_ms: u64,
+    pub opened_stamp_ms: u64,
+    pub epoch: Epoch,
+    /// The nonce of the last resume; none: never resumed.
+    pub nonce: Option<Nonce>,
+    /// Of the session's own timer.
+    pub generation: Generation,
+    /// Of the running adoption timer; none: nothing is unadopted.
+    pub adoption: Option<Generation>,
+    /// Everything up to and with this seq was seen by the client; zero: nothing.
+    pub seen_through: Seq,
+    /// The highest seq that was ever recorded; zero: none.
+    pub seq_max: Seq,
+    /// The number of the last loss, confirmed or not; zero: none.
+    pub losses_counted: u64,
+    /// It ended and is kept only for the secret of its last holds.
+    pub ended: bool,
+    /// Window records that follow.
+    pub window_len: u32,
+    /// Loss records that follow.
+    pub losses_len: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WindowRecord {
+    pub seq: Seq,
+    /// Of the body that this seq stands for; none: it was cancelled before it was seen, whatever its body is.
+    pub fingerprint: Option<u64>,
+    pub answer: Recorded,
+    /// Holders that follow as records of their own; only with `Held` and `TimedOut`, whose own list is empty here.
+    pub holders_len: u32,
+}
+
+/// The recorded answer of a seq: what a retry gets without being run again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Recorded {
+    /// It waits: the wait itself knows the rest.
+    Queued,
+    /// It was granted; a retry is answered so as long as this token is held.
+    Granted {
+        token: Token,
+    },
+    Held(Box<HeldBy>),
+    TimedOut(Box<HeldBy>),
+    Cancelled,
+    Released,
+    NotHolder,
+    AlreadyHeld {
+        token: Token,
+    },
+    WrongKind {
+        kind: Kind,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ObjectRecord {
+    pub name: Name,
+    pub kind: Kind,
+    pub statistics: Statistics,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HoldRecord {
+    pub token: Token,
+    pub session: SessionId,
+    /// The call that it answers: the acquire, or the adoption.
+    pub seq: Seq,
+    /// Of the body of that call.
+    pub fingerprint: u64,
+    pub demand: Demand,
+    pub state: HoldState,
+    /// The session was resumed and this hold not adopted yet.
+    pub unadopted: bool,
+    /// Zero: never revoked by time.
+    pub max_hold_ms: u64,
+    /// Of its running timer: `MaxHold` while held, `HoldEnd` afterwards; none: no timer runs.
+    pub timer: Option<Generation>,
+    pub owner: Option<Box<str>>,
+    pub metadata: Labels,
+    pub since_stamp_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WaiterRecord {
+    pub session: SessionId,
+    pub seq: Seq,
+    /// Of the body of that call.
+    pub fingerprint: u64,
+    pub demand: Demand,
+    pub priority: i32,
+    /// The revision that queued it: decides among equals.
+    pub arrival: u64,
+    /// Zero: never revoked by time.
+    pub max_hold_ms: u64,
+    pub owner: Option<Box<str>>,
+    pub metadata: Labels,
+    pub since_stamp_ms: u64,
+}
+
+/// Why records do not make a machine. Nothing of them is kept then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreError {
+    /// The first record is no header.
+    NoHeader,
+    /// Records of another meaning than this machine's.
+    WrongVersion { version: u32 },
+    /// A record of this kind has no place here: not after the record that it belongs to, or out of order.
+    Misplaced { record: &'static str },
+    /// The same session, secret, seq, token or name twice.
+    Duplicate { what: &'static str },
+    /// A hold or a waiter of a session that there is not, or that ended.
+    Dangling { session: SessionId },
+    /// Fewer or more records than were announced.
+    Incomplete { what: &'static str, announced: u64, found: u64 },
+    /// Each record is well formed, the whole is a state that no log leads to.
+    Inconsistent { what: alloc::string::String },
+}
+
+impl core::fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoHeader => f.write_str("the records do not begin with a header"),
+            Self::WrongVersion { version } => {
+                write!(f, "records of version {version}, this machine reads {RECORD_VERSION}")
+            }
+            Self::Misplaced { record } => write!(f, "a {record} record out of place"),
+            Self::Duplicate { what } => write!(f, "the same {what} twice"),
+            Self::Dangling { session } => write!(f, "session {session} is missing or ended"),
+            Self::Incomplete { what, announced, found } => {
+                write!(f, "{announced} {what} announced, {found} found")
+            }
+            Self::Inconsistent { what } => write!(f, "no log leads to this state: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for RestoreError {}
