@@ -1,0 +1,385 @@
+//! Draws the next command: mostly what an honest client would send, often late, repeated, out of order or wrong.
+//!
+//! Each step has a seed of its own and depends otherwise only on what was told before, so that a failing case can be made
+//! smaller by leaving steps out: the rest stays meaningful.
+
+use conclave_machine::{
+    Acquire, Attach, Call, Command, Context, Demand, Due, Epoch, Event, Generation, Labels,
+    LossNumber, Name, Nonce, Op, Open, Outcome, Resume, Secret, Seq, SessionId, SessionKey, Term,
+    Timer, Token,
+    limits::{LOCK_DELAY_MS_MAX, MAX_HOLD_MS_MAX, TTL_MS_MAX, TTL_MS_MIN},
+};
+
+use crate::memory::{Client, KnownHold, Memory, keep};
+use crate::profile::{Action, Profile};
+use crate::rng::Rng;
+
+/// One random case.
+#[derive(Debug)]
+pub struct Generator {
+    profile: Profile,
+    memory: Memory,
+    term: u64,
+    stamp_ms: u64,
+}
+
+impl Generator {
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        Self { profile, memory: Memory::default(), term: 1, stamp_ms: 1_700_000_000_000 }
+    }
+
+    /// The next command, by this step's seed and all that was learnt.
+    pub fn command(&mut self, seed: u64) -> (Context, Command) {
+        let rng = &mut Rng::new(seed);
+        if rng.below(200) == 0 {
+            // A new leader; its wall clock may be behind.
+            self.term += 1;
+            self.stamp_ms -= rng.below(5_000);
+        }
+        self.stamp_ms += rng.below(3);
+        let context = Context { term: Term(self.term), stamp_ms: self.stamp_ms };
+        (context, self.draw(rng))
+    }
+
+    /// Takes in what the command did.
+    pub fn learn(&mut self, command: &Command, outcome: &Outcome, events: &[Event]) {
+        self.memory.learn(command, outcome, events);
+    }
+
+    /// The names that may occur.
+    #[must_use]
+    pub fn names(&self) -> Vec<Name> {
+        (0..self.profile.names).map(name).collect()
+    }
+
+    /// Sessions, keys, tokens and timers to ask about: known, and known to be gone.
+    #[must_use]
+    pub fn keys(&self) -> Vec<SessionKey> {
+        self.memory.clients.iter().map(|client| client.key).collect()
+    }
+
+    #[must_use]
+    pub fn tokens(&self) -> Vec<Token> {
+        let memory = &self.memory;
+        memory.holds.iter().chain(&memory.holds_gone).map(|hold| hold.token).collect()
+    }
+
+    #[must_use]
+    pub fn timers(&self) -> Vec<Timer> {
+        let memory = &self.memory;
+        memory.timers.iter().chain(&memory.timers_gone).map(|set| set.timer).collect()
+    }
+
+    fn draw(&mut self, rng: &mut Rng) -> Command {
+        let mut action = self.profile.action(rng);
+        let live = self.memory.live();
+        if live == 0 || (live < self.profile.clients && rng.chance(10)) {
+            action = Action::Open;
+        } else if action == Action::Open && live >= self.profile.clients && rng.chance(90) {
+            action = Action::Acquire;
+        }
+        match action {
+            Action::Open => Command::Open(self.open(rng)),
+            Action::Acquire => self.call(rng, Self::acquire),
+            Action::Release => self.call(rng, Self::release),
+            Action::Adopt => self.call(rng, Self::adopt),
+            Action::Retry => self.retry(rng),
+            Action::Cancel => self.cancel(rng),
+            Action::TimeOut => self.time_out(rng),
+            Action::Attach => Command::Attach(self.attach(rng)),
+            Action::Resume => Command::Resume(self.resume(rng)),
+            Action::Close => Command::Close { key: self.key(rng) },
+            Action::Kill => {
+                let (by, reason) = ("operator".into(), "by chance".into());
+                Command::Kill { session: self.key(rng).id, by, reason }
+            }
+            Action::ForceRelease => self.force_release(rng),
+            Action::AckStopped => self.ack_stopped(rng),
+            Action::ConfirmLosses => {
+                let client = self.client(rng);
+                let through = LossNumber(client.losses_told.saturating_sub(rng.below(3)));
+                Command::ConfirmLosses { session: client.key.id, through }
+            }
+            Action::Due => Command::Due(self.due(rng)),
+        }
+    }
+
+    /// Should this one carry something wrong?
+    fn wrong(&self, rng: &mut Rng) -> bool {
+        rng.chance(self.profile.wrong_percent)
+    }
+
+    fn open(&self, rng: &mut Rng) -> Open {
+        if rng.chance(20)
+            && let Some(open) = rng.pick(&self.memory.opens)
+        {
+            let mut again = open.clone();
+            if self.wrong(rng) {
+                again.ttl_ms += 1;
+            }
+            return again;
+        }
+        let mut open = Open {
+            secret: Secret(u128::from(rng.draw())),
+            ttl_ms: *rng.pick(&[TTL_MS_MIN, 1_001, 10_000, TTL_MS_MAX]).expect("some"),
+            lock_delay_ms: *rng.pick(&[0, 0, 1, 15_000, LOCK_DELAY_MS_MAX]).expect("some"),
+            name: name(rng.below(3)),
+            labels: labels(rng),
+        };
+        if self.wrong(rng) {
+            match rng.below(3) {
+                0 => open.ttl_ms = *rng.pick(&[0, TTL_MS_MIN - 1]).expect("some"),
+                1 => open.ttl_ms = *rng.pick(&[TTL_MS_MAX + 1, u64::MAX]).expect("some"),
+                _ => open.lock_delay_ms = LOCK_DELAY_MS_MAX + 1 + rng.below(2),
+            }
+        }
+        open
+    }
+
+    /// A client that lives, or now and then one that does not.
+    fn client(&self, rng: &mut Rng) -> &Client {
+        let dead = self.wrong(rng) || self.memory.live() == 0;
+        let some: Vec<_> =
+            self.memory.clients.iter().filter(|client| client.live || dead).collect();
+        rng.pick(&some).expect("the first action opens a session")
+    }
+
+    fn key(&self, rng: &mut Rng) -> SessionKey {
+        let key = self.client(rng).key;
+        self.spoilt(rng, key)
+    }
+
+    fn spoilt(&self, rng: &mut Rng, mut key: SessionKey) -> SessionKey {
+        if self.wrong(rng) {
+            match rng.below(4) {
+                0 => key.secret = Secret(key.secret.0 ^ 1),
+                1 => key.epoch = Epoch(key.epoch.get().saturating_sub(1)),
+                2 => key.epoch = Epoch(key.epoch.get() + 1),
+                _ => key.id = SessionId(key.id.get() + rng.below(9)),
+            }
+        }
+        key
+    }
+
+    fn call(&mut self, rng: &mut Rng, op: fn(&Self, &mut Rng, SessionId) -> Op) -> Command {
+        let client = self.client(rng);
+        let id = client.key.id;
+        let mut call = Call {
+            key: self.spoilt(rng, client.key),
+            seq: Seq(client.next_seq),
+            seen_through: Seq(client.seen_through),
+            op: op(self, rng, id),
+        };
+        if self.wrong(rng) {
+            match rng.below(5) {
+                0 => call.seq = Seq(0),
+                1 => call.seq = Seq(1 + rng.below(call.seq.get())),
+                2 => call.seq = Seq(call.seq.get() + rng.below(4)),
+                3 => call.seen_through = Seq(call.seen_through.get() / 2),
+                // A stubborn client confirms nothing, not even in error.
+                _ if self.profile.stubborn => {}
+                _ => call.seen_through = Seq(call.seq.get() + rng.below(3)),
+            }
+        }
+        let confirm = rng.chance(self.profile.confirm_percent);
+        let client = self.memory.client_mut(id).expect("a known client");
+        client.next_seq = client.next_seq.max(call.seq.get() + 1);
+        if confirm {
+            // Commands are decided one by one here: all that was sent was answered.
+            client.seen_through = call.seq.get();
+        }
+        keep(&mut client.calls, call.clone());
+        Command::Call(call)
+    }
+
+    fn acquire(&self, rng: &mut Rng, _: SessionId) -> Op {
+        let max_hold_ms = match rng.below(8) {
+            0 if self.wrong(rng) => MAX_HOLD_MS_MAX + 1,
+            0 => MAX_HOLD_MS_MAX,
+            1 | 2 => 1 + rng.below(100),
+            _ => 0,
+        };
+        let priority = i32::try_from(rng.below(self.profile.priorities)).expect("a few") - 1;
+        Op::Acquire(Acquire {
+            name: name(rng.below(self.profile.names)),
+            demand: Demand::Mutex,
+            wait: !rng.chance(if self.profile.stubborn { 90 } else { 30 }),
+            priority,
+            max_hold_ms,
+            owner: rng
+                .chance(25)
+                .then(|| format!("owner-{}", rng.below(self.profile.owners)).into()),
+            metadata: labels(rng),
+        })
+    }
+
+    fn release(&self, rng: &mut Rng, session: SessionId) -> Op {
+        Op::Release { token: self.hold(rng, |hold| hold.session == session && !hold.lost).1 }
+    }
+
+    fn adopt(&self, rng: &mut Rng, session: SessionId) -> Op {
+        Op::Adopt { token: self.hold(rng, |hold| hold.session == session && hold.unadopted).1 }
+    }
+
+    /// A hold that fits, or any, or one that is gone, or none at all.
+    fn hold(&self, rng: &mut Rng, fits: impl Fn(&KnownHold) -> bool) -> (Name, Token, SessionId) {
+        let memory = &self.memory;
+        let fitting: Vec<_> = memory.holds.iter().filter(|hold| fits(hold)).collect();
+        let all: Vec<_> = memory.holds.iter().chain(&memory.holds_gone).collect();
+        let hold = if self.wrong(rng) { None } else { rng.pick(&fitting) };
+        match hold.or_else(|| rng.pick(&all)) {
+            Some(hold) => (hold.name.clone(), hold.token, hold.session),
+            None => (name(0), Token(rng.below(20)), SessionId(rng.below(20))),
+        }
+    }
+
+    fn retry(&self, rng: &mut Rng) -> Command {
+        let client = self.client(rng);
+        let Some(call) = rng.pick(&client.calls) else { return self.cancel(rng) };
+        let mut call = call.clone();
+        if rng.chance(50) {
+            call.key = client.key;
+        }
+        if rng.chance(50) {
+            call.seen_through = Seq(client.seen_through);
+        }
+        if rng.chance(20)
+            && let Op::Acquire(acquire) = &mut call.op
+        {
+            acquire.wait = !acquire.wait;
+        }
+        if self.wrong(rng) {
+            call.op = match rng.below(3) {
+                0 => self.acquire(rng, client.key.id),
+                1 => self.release(rng, client.key.id),
+                _ => self.adopt(rng, client.key.id),
+            };
+        }
+        Command::Call(call)
+    }
+
+    /// A seq that waits, or that was answered, or that is still to come.
+    fn seq(&self, rng: &mut Rng, client: &Client) -> Seq {
+        let waiting: Vec<_> =
+            self.memory.waits.iter().filter(|wait| wait.session == client.key.id).collect();
+        match rng.pick(&waiting) {
+            Some(wait) if rng.chance(80) => wait.seq,
+            _ => match rng.below(8) {
+                0 => Seq(client.next_seq + rng.below(3)),
+                1 if self.wrong(rng) => Seq(0),
+                _ => Seq(client.next_seq.saturating_sub(1 + rng.below(12)).max(1)),
+            },
+        }
+    }
+
+    fn cancel(&self, rng: &mut Rng) -> Command {
+        let client = self.client(rng);
+        Command::Cancel { key: self.spoilt(rng, client.key), seq: self.seq(rng, client) }
+    }
+
+    fn time_out(&self, rng: &mut Rng) -> Command {
+        let client = self.client(rng);
+        Command::TimeOut { session: client.key.id, seq: self.seq(rng, client) }
+    }
+
+    /// Mostly all that stands, sometimes less, sometimes as it was long ago.
+    fn attach(&self, rng: &mut Rng) -> Attach {
+        let client = self.client(rng);
+        let id = client.key.id;
+        let claimed_percent = *rng.pick(&[100, 100, 80, 0]).expect("some");
+        let memory = &self.memory;
+        let holds = memory.holds.iter().filter(|hold| hold.session == id).map(|hold| hold.token);
+        let waits = memory.waits.iter().filter(|wait| wait.session == id).map(|wait| wait.seq);
+        let mut attach = Attach {
+            key: self.spoilt(rng, client.key),
+            held: holds.filter(|_| rng.chance(claimed_percent)).collect(),
+            waiting: waits.filter(|_| rng.chance(claimed_percent)).collect(),
+            next_seq: Seq(client.next_seq),
+        };
+        if rng.chance(20) {
+            attach.next_seq = Seq(client.next_seq.saturating_sub(rng.below(9)));
+            attach.waiting.extend((0..3).map(|_| self.seq(rng, client)));
+        }
+        attach
+    }
+
+    fn resume(&self, rng: &mut Rng) -> Resume {
+        let client = self.client(rng);
+        if rng.chance(30)
+            && let Some(resumed) = &client.resumed
+        {
+            return resumed.clone();
+        }
+        let key = self.spoilt(rng, client.key);
+        let nonce = match &client.resumed {
+            Some(resumed) if self.wrong(rng) => resumed.nonce,
+            Some(_) | None => Nonce(u128::from(rng.draw())),
+        };
+        Resume { session: key.id, secret: key.secret, expected: key.epoch, nonce }
+    }
+
+    fn force_release(&self, rng: &mut Rng) -> Command {
+        let (mut of, token, _) = self.hold(rng, |_| true);
+        if self.wrong(rng) {
+            of = name(rng.below(self.profile.names + 1));
+        }
+        Command::ForceRelease { name: of, token, now: rng.chance(30), by: "operator".into() }
+    }
+
+    fn ack_stopped(&self, rng: &mut Rng) -> Command {
+        let (_, token, session) = self.hold(rng, |hold| hold.lost);
+        let client = self.memory.clients.iter().find(|client| client.key.id == session);
+        let key = match client {
+            Some(client) => client.key,
+            None => self.client(rng).key,
+        };
+        let key = self.spoilt(rng, key);
+        Command::AckStopped { session: key.id, secret: key.secret, token }
+    }
+
+    /// A running timer, but sessions expire more rarely than the rest; sometimes one that is gone.
+    fn due(&self, rng: &mut Rng) -> Due {
+        let memory = &self.memory;
+        let expire_percent = if self.profile.stubborn { 1 } else { 25 };
+        let running: Vec<_> = memory
+            .timers
+            .iter()
+            .filter(|set| !matches!(set.timer, Timer::Session(_)) || rng.chance(expire_percent))
+            .collect();
+        let gone: Vec<_> = memory.timers_gone.iter().collect();
+        let late = self.wrong(rng) || rng.chance(10);
+        let set = rng.pick(if late { &gone } else { &running });
+        let mut due = match set {
+            Some(set) => {
+                Due { timer: set.timer, generation: set.generation, term: Term(self.term) }
+            }
+            None => Due {
+                timer: Timer::Session(SessionId(rng.below(9))),
+                generation: Generation(rng.below(9)),
+                term: Term(self.term),
+            },
+        };
+        if self.wrong(rng) {
+            match rng.below(3) {
+                0 => due.term = Term(self.term - 1),
+                1 => due.term = Term(self.term + 1),
+                _ => due.generation = Generation(due.generation.get() + 1),
+            }
+        }
+        due
+    }
+}
+
+fn name(number: u64) -> Name {
+    // One is a prefix of another, which must mean nothing.
+    let text = ["a", "a/b", "a/b/c", "b", "ü/1", "other"];
+    let index = usize::try_from(number).expect("a few") % text.len();
+    Name::new(text[index]).expect("a valid name")
+}
+
+fn labels(rng: &mut Rng) -> Labels {
+    let count = rng.below(8) / 6;
+    let pairs = (0..count).map(|at| (format!("key-{at}").into(), rng.below(10).to_string().into()));
+    Labels::new(pairs).expect("small labels")
+}

@@ -1,0 +1,23 @@
+//! An independent reference model of Conclave's state machine, and what random tests need beside it.
+//!
+//! The model was written from the specification and from the documentation of the machine's types, never from the
+//! machine's code, and must stay so: it is what the machine (and later whole clusters) are compared with. It is slow and
+//! simple on purpose: flat lists in order of arrival, searched from the front; no index, no shard, nothing remembered
+//! that can be computed.
+
+mod call;
+mod generator;
+mod hold;
+mod look;
+mod memory;
+mod model;
+mod observer;
+mod profile;
+mod rng;
+mod session;
+
+pub use generator::Generator;
+pub use model::{Model, Step};
+pub use observer::Observer;
+pub use profile::Profile;
+pub use rng::Rng;

@@ -1,0 +1,283 @@
+//! The model's state and its one entrance. Everything lies in flat lists in the order in which it came to be.
+
+use conclave_machine::{
+    Command, Context, Due, Epoch, Event, Generation, HeldBy, HoldState, Holder, Kind, Labels, Loss,
+    Name, Nonce, Op, Outcome, Refusal, Revision, Secret, Seq, SessionId, SessionKey, Statistics,
+    Timer, TimerSet, Token,
+};
+
+/// What one command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub revision: Revision,
+    pub outcome: Outcome,
+    pub events: Vec<Event>,
+}
+
+/// Cheap to reason about, dear to run.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    pub(crate) revision: u64,
+    /// The last value drawn from the one counter.
+    pub(crate) counter: u64,
+    /// In order of id: ids only rise. Ended sessions stay as long as they have a hold.
+    pub(crate) sessions: Vec<Session>,
+    /// In order of appearance. A mutex is there exactly while it has a hold (then perhaps waits).
+    pub(crate) objects: Vec<Object>,
+    /// In order of grant.
+    pub(crate) holds: Vec<Hold>,
+    /// In order of arrival, of all objects.
+    pub(crate) waits: Vec<Wait>,
+    /// What the present command did so far.
+    pub(crate) events: Vec<Event>,
+    /// The display stamp of the present command.
+    pub(crate) stamp_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) secret: Secret,
+    pub(crate) name: Name,
+    pub(crate) labels: Labels,
+    pub(crate) ttl_ms: u64,
+    pub(crate) lock_delay_ms: u64,
+    pub(crate) opened_stamp_ms: u64,
+    pub(crate) epoch: Epoch,
+    /// Of the timer that expires it.
+    pub(crate) generation: Generation,
+    pub(crate) ended: bool,
+    /// Of the last resume.
+    pub(crate) nonce: Option<Nonce>,
+    /// Of the timer that revokes what was not adopted; runs while an unadopted hold exists.
+    pub(crate) adoption: Option<Generation>,
+    pub(crate) seen_through: Seq,
+    /// The highest seq ever met.
+    pub(crate) seq_max: Seq,
+    /// What was answered and not yet seen, in order of answering.
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) losses: Vec<Loss>,
+    /// How many losses were ever told; the next one has this number plus one.
+    pub(crate) losses_told: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) seq: Seq,
+    /// `None`: cancelled before it was seen.
+    pub(crate) body: Option<Op>,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) name: Name,
+    pub(crate) kind: Kind,
+    pub(crate) statistics: Statistics,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub(crate) name: Name,
+    pub(crate) session: SessionId,
+    pub(crate) seq: Seq,
+    /// What this seq asked for.
+    pub(crate) body: Op,
+    pub(crate) token: Token,
+    pub(crate) state: HoldState,
+    pub(crate) unadopted: bool,
+    pub(crate) owner: Option<Box<str>>,
+    pub(crate) metadata: Labels,
+    pub(crate) since_stamp_ms: u64,
+    pub(crate) max_hold_ms: u64,
+    /// `MaxHold` while held (unless it has no end), `HoldEnd` afterwards.
+    pub(crate) timer: Option<TimerSet>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Wait {
+    pub(crate) name: Name,
+    pub(crate) session: SessionId,
+    pub(crate) seq: Seq,
+    /// What this seq asked for.
+    pub(crate) body: Op,
+    pub(crate) priority: i32,
+    pub(crate) max_hold_ms: u64,
+    pub(crate) owner: Option<Box<str>>,
+    pub(crate) metadata: Labels,
+    pub(crate) since_stamp_ms: u64,
+}
+
+impl Model {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies one command.
+    pub fn apply(&mut self, context: &Context, command: &Command) -> Step {
+        self.revision += 1;
+        self.stamp_ms = context.stamp_ms;
+        self.events.clear();
+        let outcome = self.decide(context, command).unwrap_or_else(Outcome::Refused);
+        self.forget_what_is_idle();
+        Step {
+            revision: Revision(self.revision),
+            outcome,
+            events: std::mem::take(&mut self.events),
+        }
+    }
+
+    fn decide(&mut self, context: &Context, command: &Command) -> Result<Outcome, Refusal> {
+        match command {
+            Command::Open(open) => self.open(open),
+            Command::Attach(attach) => self.attach(attach),
+            Command::Resume(resume) => self.resume(resume),
+            Command::Close { key } => self.close(key),
+            Command::Call(call) => self.call(call),
+            Command::Cancel { key, seq } => self.cancel(key, *seq),
+            Command::TimeOut { session, seq } => self.time_out(*session, *seq),
+            Command::AckStopped { session, secret, token } => {
+                self.ack_stopped(*session, *secret, *token)
+            }
+            Command::ConfirmLosses { session, through } => self.confirm_losses(*session, *through),
+            Command::Due(due) => self.due(context, due),
+            Command::Kill { session, by, reason } => self.kill(*session, by, reason),
+            Command::ForceRelease { name, token, now, by } => {
+                self.force_release(name, *token, *now, by)
+            }
+        }
+    }
+
+    /// A timer is over: only if it still runs, and only if the leader that says so also wrote the entry.
+    fn due(&mut self, context: &Context, due: &Due) -> Result<Outcome, Refusal> {
+        if due.term != context.term || self.timer_generation(&due.timer) != Some(due.generation) {
+            return Err(Refusal::Stale);
+        }
+        match due.timer {
+            Timer::Session(session) => self.expire(session),
+            Timer::Adoption(session) => self.adoption_over(session),
+            Timer::HoldEnd(_, token) => self.end_hold(token),
+            Timer::MaxHold(_, token) => self.max_hold_over(token),
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Idle mutexes vanish; so does an ended session without a hold.
+    fn forget_what_is_idle(&mut self) {
+        let Self { objects, holds, waits, sessions, .. } = self;
+        objects.retain(|object| {
+            holds.iter().any(|hold| hold.name == object.name)
+                || waits.iter().any(|wait| wait.name == object.name)
+        });
+        sessions.retain(|session| {
+            !session.ended || holds.iter().any(|hold| hold.session == session.id)
+        });
+    }
+
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Draws a generation and tells the leader to start the timer.
+    pub(crate) fn set_timer(&mut self, timer: Timer, after_ms: u64) -> TimerSet {
+        let generation = Generation(self.draw());
+        let set = TimerSet { timer, generation, after_ms };
+        self.events.push(Event::TimerSet(set));
+        set
+    }
+
+    /// Live or ended.
+    pub(crate) fn find(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+
+    pub(crate) fn live(&self, id: SessionId) -> Option<&Session> {
+        self.find(id).filter(|session| !session.ended)
+    }
+
+    /// Of a session that is known to exist.
+    pub(crate) fn session_mut(&mut self, id: SessionId) -> &mut Session {
+        self.sessions.iter_mut().find(|session| session.id == id).expect("a known session")
+    }
+
+    /// Is this the key of a live session in its present epoch?
+    pub fn authenticate(&self, key: &SessionKey) -> Result<(), Refusal> {
+        let session = self.live(key.id).ok_or(Refusal::SessionExpired)?;
+        if session.secret != key.secret {
+            return Err(Refusal::SessionExpired);
+        }
+        if session.epoch != key.epoch {
+            return Err(Refusal::Fenced { epoch: session.epoch });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hold(&self, token: Token) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.token == token)
+    }
+
+    pub(crate) fn holds_of<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Hold> {
+        self.holds.iter().filter(move |hold| hold.name == *name)
+    }
+
+    pub(crate) fn object_mut(&mut self, name: &Name) -> &mut Object {
+        self.objects.iter_mut().find(|object| object.name == *name).expect("a known object")
+    }
+
+    /// The waits of an object in the order in which they are served: priority, then arrival.
+    pub(crate) fn queue(&self, name: &Name) -> Vec<&Wait> {
+        let mut queue: Vec<_> = self.waits.iter().filter(|wait| wait.name == *name).collect();
+        queue.sort_by_key(|wait| std::cmp::Reverse(wait.priority));
+        queue
+    }
+
+    pub(crate) fn queue_len(&self, name: &Name) -> u32 {
+        count(self.waits.iter().filter(|wait| wait.name == *name).count())
+    }
+
+    /// Counts from 1.
+    pub(crate) fn position(&self, session: SessionId, seq: Seq) -> Option<u32> {
+        let wait = self.waits.iter().find(|wait| wait.session == session && wait.seq == seq)?;
+        let queue = self.queue(&wait.name);
+        let before = queue.iter().position(|other| other.session == session && other.seq == seq)?;
+        Some(count(before) + 1)
+    }
+
+    pub(crate) fn holder(&self, hold: &Hold) -> Holder {
+        let session = self.find(hold.session).expect("a hold's session is kept");
+        Holder {
+            session: session.id,
+            session_name: session.name.clone(),
+            labels: session.labels.clone(),
+            token: hold.token,
+            state: hold.state,
+            owner: hold.owner.clone(),
+            metadata: hold.metadata.clone(),
+            since_stamp_ms: hold.since_stamp_ms,
+        }
+    }
+
+    pub(crate) fn held_by(&self, name: &Name) -> HeldBy {
+        let holders: Vec<_> = self.holds_of(name).map(|hold| self.holder(hold)).collect();
+        HeldBy {
+            holders_total: count(holders.len()),
+            holders: holders
+                .into_iter()
+                .take(conclave_machine::limits::HOLDERS_SHOWN_MAX)
+                .collect(),
+            queue_len: self.queue_len(name),
+        }
+    }
+}
+
+/// No list of the model comes near four thousand million.
+pub(crate) fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("a count within u32")
+}
+
+/// One and a tenth of it, rounded up.
+pub(crate) fn and_a_tenth(ms: u64) -> u64 {
+    ms + ms.div_ceil(10)
+}

@@ -1,0 +1,3 @@
+//! Random commands put the machine to the test against the model.
+
+mod coverage;
