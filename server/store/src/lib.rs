@@ -17,6 +17,8 @@ mod snapshot_writer;
 mod wal;
 mod wal_codec;
 mod wal_open;
+mod wal_record;
+mod wal_scan;
 mod wal_tail;
 mod wal_writer;
 

@@ -15,6 +15,10 @@ pub(crate) const CACHE_ITEMS: usize = 3 * CHUNK_RECORDS_MAX;
 /// The buffer in which raft-log reads one chunk when it opens (its default: 64 MiB).
 pub(crate) const READ_BUFFER_BYTES: usize = 1 << 20;
 
+/// Bytes checksummed in search of a record behind a torn one. Entries can be made of bytes that look like records of
+/// any length, and the search must end; it then refuses.
+pub(crate) const SEARCH_BYTES_MAX: usize = 64 << 20;
+
 /// Bytes that may wait for the disk; beyond it `append` blocks its caller.
 pub(crate) const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 

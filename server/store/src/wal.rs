@@ -3,6 +3,7 @@
 //! Callers change memory under a short lock and queue; only the writer (`wal_writer`) touches raft-log's write side.
 //! A failed write or fsync ends the log for good: nothing here may ever retry one.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -29,6 +30,8 @@ pub struct Wal {
 struct Owner {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
+    /// Released last.
+    _lock: File,
 }
 
 /// What the handles and the writer share. Lock order: `memory`, then `files`.
@@ -114,7 +117,7 @@ impl Shared {
 
 impl Wal {
     /// Takes over an opened raft-log and starts the writer.
-    pub(crate) fn start(files: RaftLog<WalTypes>) -> io::Result<Self> {
+    pub(crate) fn start(files: RaftLog<WalTypes>, lock: File) -> io::Result<Self> {
         let found = files.log_state();
         let last = found.last().copied();
         let first = match files.read(0, u64::MAX).next().transpose()? {
@@ -146,7 +149,7 @@ impl Wal {
             failed: watch::Sender::new(None),
         });
         let writer = crate::wal_writer::spawn(Arc::clone(&shared))?;
-        Ok(Self { owner: Arc::new(Owner { shared, writer: Some(writer) }) })
+        Ok(Self { owner: Arc::new(Owner { shared, writer: Some(writer), _lock: lock }) })
     }
 
     /// Becomes `Some` when a write or an fsync failed; it never becomes `None` again. The node must stop.

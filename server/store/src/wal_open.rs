@@ -1,17 +1,19 @@
-//! Opening a log directory: lock, scan, repair what may be repaired, then let raft-log replay it.
+//! Opening a log directory: lock, scan, cut what may be cut, then let raft-log replay it.
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use raft_log::{Config, RaftLog};
 
-use crate::directory::create_durably;
+use crate::directory::{create_durably, lock_file};
 use crate::limits::{
     CACHE_BYTES, CACHE_ITEMS, CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, READ_BUFFER_BYTES,
 };
 use crate::wal::Wal;
+use crate::wal_scan::{Refusal, Repair, scan};
 
 /// What a caller may choose about its log. The defaults are right for a server.
 #[derive(Debug, Clone)]
@@ -28,24 +30,80 @@ impl Default for WalOptions {
     }
 }
 
-/// Why a log directory does not open.
+/// Why a log directory does not open. Whatever the reason, nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum WalOpenError {
+    #[error("the log {dir} is open in another process")]
+    Locked { dir: PathBuf },
+    #[error(
+        "the log file {file} is damaged at byte {offset}: {reason}; entries that were acknowledged may be affected, \
+         so nothing was cut off; with peers, set this data directory aside and join the node again under a new id; \
+         alone, restore a backup"
+    )]
+    Damaged { file: PathBuf, offset: u64, reason: String },
+    #[error(
+        "the log file {file} should begin at {expected}: a file before it is missing or cut; with peers, set this \
+         data directory aside and join the node again under a new id; alone, restore the missing file or a backup"
+    )]
+    Gap { file: PathBuf, expected: u64 },
+    #[error(
+        "the file {file} is named like a log file and is none; move it out of the log directory"
+    )]
+    Misnamed { file: PathBuf },
+    #[error("the log {dir} does not replay: {reason}")]
+    Replay { dir: PathBuf, reason: String },
     #[error("cannot use the log directory {dir}: {source}")]
-    Io { dir: String, source: io::Error },
+    Io { dir: PathBuf, source: io::Error },
 }
 
 impl Wal {
-    /// Opens the log in `dir`, creating it when it is missing.
+    /// Opens the log in `dir`, creating it when it is missing. A torn tail is cut off; any other damage is refused.
     pub fn open(dir: &Path, options: &WalOptions) -> Result<Self, WalOpenError> {
-        Self::open_files(dir, options)
-            .map_err(|source| WalOpenError::Io { dir: dir.display().to_string(), source })
+        let io_error = |source| WalOpenError::Io { dir: dir.to_path_buf(), source };
+        create_durably(dir).map_err(io_error)?;
+        // Beside the directory, for raft-log warns of files it does not know.
+        let mut lock_path = dir.as_os_str().to_owned();
+        lock_path.push(".lock");
+        let lock = lock_file(Path::new(&lock_path)).map_err(io_error)?;
+        let lock = lock.ok_or_else(|| WalOpenError::Locked { dir: dir.to_path_buf() })?;
+        let repair = scan(dir).map_err(|refusal| explain(refusal, dir))?;
+        carry_out(&repair, dir).map_err(io_error)?;
+        let config = config(dir, options).map_err(io_error)?;
+        let files = RaftLog::open(Arc::new(config)).map_err(|error| WalOpenError::Replay {
+            dir: dir.to_path_buf(),
+            reason: error.to_string(),
+        })?;
+        Self::start(files, lock).map_err(io_error)
     }
+}
 
-    fn open_files(dir: &Path, options: &WalOptions) -> io::Result<Self> {
-        create_durably(dir)?;
-        Self::start(RaftLog::open(Arc::new(config(dir, options)?))?)
+fn explain(refusal: Refusal, dir: &Path) -> WalOpenError {
+    match refusal {
+        Refusal::Damaged { file, offset, reason } => {
+            WalOpenError::Damaged { file, offset, reason: reason.to_owned() }
+        }
+        Refusal::Gap { file, expected } => WalOpenError::Gap { file, expected },
+        Refusal::Misnamed { file } => WalOpenError::Misnamed { file },
+        Refusal::Io(source) => WalOpenError::Io { dir: dir.to_path_buf(), source },
     }
+}
+
+fn carry_out(repair: &Repair, dir: &Path) -> io::Result<()> {
+    for path in &repair.remove {
+        tracing::warn!(file = %path.display(), "removing a log file that never got a record");
+        std::fs::remove_file(path)?;
+    }
+    if !repair.remove.is_empty() {
+        File::open(dir)?.sync_all()?;
+    }
+    if let Some((path, len)) = &repair.cut {
+        let file = File::options().write(true).open(path)?;
+        let torn_bytes = file.metadata()?.len() - len;
+        tracing::warn!(file = %path.display(), at = len, torn_bytes, "cutting a torn record off");
+        file.set_len(*len)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 fn config(dir: &Path, options: &WalOptions) -> io::Result<Config> {
