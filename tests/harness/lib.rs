@@ -5,6 +5,7 @@ mod alone;
 mod binary;
 mod cluster;
 mod process;
+pub mod raw;
 
 pub use alone::{Turn, alone, together};
 pub use binary::conclave;
