@@ -1,0 +1,4 @@
+//! Three real processes: what a cluster survives, and what it refuses.
+
+mod identity;
+mod restart;
