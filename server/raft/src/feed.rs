@@ -161,6 +161,10 @@ impl FeedSender {
         }
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        !self.lock().closed
+    }
+
     /// The same feed, not merely one of the same session.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pipe, &other.pipe)
@@ -177,3 +181,6 @@ impl fmt::Debug for FeedSender {
         f.write_str("FeedSender")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,12 +147,12 @@ impl Hub {
         self.shard(session)
             .sessions
             .get(&session)
-            .is_some_and(|listeners| listeners.feed.is_some() || listeners.has_ticket(seq))
+            .is_some_and(|listeners| listeners.has_feed() || listeners.has_ticket(seq))
     }
 
     pub(crate) fn has_feed(&self, session: SessionId) -> bool {
         let shard = self.shard(session);
-        shard.sessions.get(&session).is_some_and(|listeners| listeners.feed.is_some())
+        shard.sessions.get(&session).is_some_and(Listeners::has_feed)
     }
 
     /// Called by apply, on every node, in order, once the state of `revision` can be read.
@@ -244,7 +244,7 @@ impl Hub {
         let mut shard = self.shard(session);
         let Some(listeners) = shard.sessions.get_mut(&session) else { return false };
         let removed = listeners.tickets.remove(&(seq, number)).is_some();
-        let alone = listeners.feed.is_none() && !listeners.has_ticket(seq);
+        let alone = !listeners.has_feed() && !listeners.has_ticket(seq);
         self.forget_if_silent(&mut shard, session);
         removed && alone
     }
@@ -273,6 +273,11 @@ impl Hub {
 }
 
 impl Listeners {
+    /// A feed that overran counts no more, though its reader may not have noticed yet.
+    fn has_feed(&self) -> bool {
+        self.feed.as_ref().is_some_and(FeedSender::is_open)
+    }
+
     fn has_ticket(&self, seq: Seq) -> bool {
         self.tickets.range((seq, 0)..=(seq, u64::MAX)).next().is_some()
     }
@@ -379,3 +384,6 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     // A panic between two statements leaves whole entries, at worst one listener too many in the count.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
