@@ -11,8 +11,14 @@ use crate::model::{Answer, Model, Object, Wait};
 impl Model {
     pub(crate) fn call(&mut self, call: &Call) -> Result<Outcome, Refusal> {
         self.authenticate(&call.key)?;
-        if call.seq == Seq(0) {
+        valid_seq(call.seq)?;
+        if call.seen_through == SEQ_BEYOND {
             return Err(Refusal::Invalid { what: Invalid::Seq });
+        }
+        if let Op::Acquire(acquire) = &call.op
+            && acquire.max_hold_ms > MAX_HOLD_MS_MAX
+        {
+            return Err(Refusal::Invalid { what: Invalid::MaxHold });
         }
         let id = call.key.id;
         let session = self.session_mut(id);
@@ -23,7 +29,7 @@ impl Model {
             if body.is_some_and(|body| !same_body(body, &call.op)) {
                 return Err(Refusal::SeqReused);
             }
-            return Ok(self.stands_for(id, call.seq).expect("it is known"));
+            return self.stands_for(id, call.seq).ok_or(Refusal::Gone);
         }
         if call.seq <= seen_through {
             return Err(Refusal::Gone);
@@ -72,17 +78,24 @@ impl Model {
         }
     }
 
-    /// What a seq stands for now: its wait, or what was answered, or (once that was seen) its hold.
+    /// What a known seq stands for now: its wait, its hold, or what was answered. A grant is answered again only as
+    /// long as that hold is still one: not after it was released, lost or left behind by an earlier process.
     pub(crate) fn stands_for(&self, id: SessionId, seq: Seq) -> Option<Outcome> {
         if let Some(position) = self.position(id, seq) {
             return Some(Outcome::Queued { position });
         }
-        let session = self.live(id)?;
-        if let Some(answer) = session.answers.iter().find(|answer| answer.seq == seq) {
-            return Some(answer.outcome.clone());
+        let hold = self.holds.iter().find(|hold| hold.session == id && hold.seq == seq);
+        if let Some(hold) = hold {
+            let held = hold.state == HoldState::Held && !hold.unadopted;
+            let waiting = self.queue_len(&hold.name);
+            return held.then_some(Outcome::Granted { token: hold.token, waiting });
         }
-        let hold = self.holds.iter().find(|hold| hold.session == id && hold.seq == seq)?;
-        Some(Outcome::Granted { token: hold.token, waiting: self.queue_len(&hold.name) })
+        let session = self.live(id)?;
+        let answer = session.answers.iter().find(|answer| answer.seq == seq)?;
+        match &answer.outcome {
+            Outcome::Granted { .. } => None,
+            other => Some(other.clone()),
+        }
     }
 
     /// What a seq of a live session stands for now.
@@ -95,9 +108,6 @@ impl Model {
     fn acquire(&mut self, id: SessionId, seq: Seq, acquire: &Acquire) -> Result<Outcome, Refusal> {
         let Acquire { name, demand: Demand::Mutex, wait, priority, max_hold_ms, owner, metadata } =
             acquire;
-        if *max_hold_ms > MAX_HOLD_MS_MAX {
-            return Err(Refusal::Invalid { what: Invalid::MaxHold });
-        }
         let own = self.holds_of(name).find(|hold| {
             hold.session == id
                 && hold.state == HoldState::Held
@@ -131,24 +141,19 @@ impl Model {
         if !wait {
             return Ok(Outcome::Held(self.held_by(name)));
         }
-        let highest_before = self.queue(name).first().map(|wait| wait.priority);
         self.waits.push(request);
         let queue_len = self.queue_len(name);
         let statistics = &mut self.object_mut(name).statistics;
         statistics.queue_len_max = statistics.queue_len_max.max(queue_len);
-        if highest_before.is_none_or(|highest| *priority > highest) {
-            self.tell_contended(name);
-        }
         Ok(Outcome::Queued { position: self.position(id, seq).expect("it waits") })
     }
 
     fn release_call(&mut self, id: SessionId, token: Token) -> Result<Outcome, Refusal> {
         let hold = self.hold(token).filter(|hold| hold.session == id).ok_or(Refusal::NotHolder)?;
-        if hold.state != HoldState::Held {
+        if hold.state != HoldState::Held || hold.unadopted {
             return Err(Refusal::NotHolder);
         }
         self.release(token);
-        self.settle_adoption(id);
         Ok(Outcome::Released)
     }
 
@@ -160,13 +165,13 @@ impl Model {
         }
         let name = hold.name.clone();
         let new = Token(self.draw());
+        self.fresh.push(new);
         let hold = self.hold_mut(token);
         hold.token = new;
         hold.seq = seq;
         hold.body = Op::Adopt { token };
         hold.unadopted = false;
         hold.timer = None;
-        self.object_mut(&name).statistics.grants += 1;
         self.events.push(conclave_machine::Event::HoldEnded {
             session: id,
             name: name.clone(),
@@ -179,15 +184,13 @@ impl Model {
 
     pub(crate) fn cancel(&mut self, key: &SessionKey, seq: Seq) -> Result<Outcome, Refusal> {
         self.authenticate(key)?;
-        if seq == Seq(0) {
-            return Err(Refusal::Invalid { what: Invalid::Seq });
-        }
+        valid_seq(seq)?;
         if self.position(key.id, seq).is_some() {
             self.end_wait(key.id, seq, WaitEnd::Cancelled);
             return Ok(Outcome::Cancelled);
         }
-        if let Some(outcome) = self.stands_for(key.id, seq) {
-            return Ok(outcome);
+        if self.body(key.id, seq).is_some() {
+            return self.stands_for(key.id, seq).ok_or(Refusal::Gone);
         }
         if seq <= self.session_mut(key.id).seen_through {
             return Err(Refusal::Gone);
@@ -201,7 +204,10 @@ impl Model {
         self.live(id).ok_or(Refusal::SessionExpired)?;
         let Some(wait) = self.waits.iter().find(|wait| wait.session == id && wait.seq == seq)
         else {
-            return self.stands_for(id, seq).ok_or(Refusal::Gone);
+            let known = self.body(id, seq).is_some();
+            let gone = known || seq <= self.session_mut(id).seen_through;
+            let refusal = if gone { Refusal::Gone } else { Refusal::NotFound };
+            return self.stands_for(id, seq).ok_or(refusal);
         };
         let name = wait.name.clone();
         let mut held_by = self.held_by(&name);
@@ -210,6 +216,16 @@ impl Model {
         self.end_wait(id, seq, WaitEnd::TimedOut(held_by.clone()));
         Ok(Outcome::TimedOut(held_by))
     }
+}
+
+/// No seq, so that a next one always exists.
+const SEQ_BEYOND: Seq = Seq(u64::MAX);
+
+fn valid_seq(seq: Seq) -> Result<(), Refusal> {
+    if seq == Seq(0) || seq == SEQ_BEYOND {
+        return Err(Refusal::Invalid { what: Invalid::Seq });
+    }
+    Ok(())
 }
 
 /// Whether to wait is not part of the body.

@@ -59,6 +59,17 @@ impl Generator {
         self.memory.clients.iter().map(|client| client.key).collect()
     }
 
+    /// The seq that a client will use next.
+    #[must_use]
+    pub fn seq_next(&self, id: SessionId) -> u64 {
+        let clients = self.memory.clients.iter();
+        clients
+            .filter(|client| client.key.id == id)
+            .map(|client| client.next_seq)
+            .next()
+            .unwrap_or(1)
+    }
+
     #[must_use]
     pub fn tokens(&self) -> Vec<Token> {
         let memory = &self.memory;
@@ -173,7 +184,7 @@ impl Generator {
         };
         if self.wrong(rng) {
             match rng.below(5) {
-                0 => call.seq = Seq(0),
+                0 => call.seq = *rng.pick(&[Seq(0), Seq(u64::MAX)]).expect("some"),
                 1 => call.seq = Seq(1 + rng.below(call.seq.get())),
                 2 => call.seq = Seq(call.seq.get() + rng.below(4)),
                 3 => call.seen_through = Seq(call.seen_through.get() / 2),
@@ -184,10 +195,13 @@ impl Generator {
         }
         let confirm = rng.chance(self.profile.confirm_percent);
         let client = self.memory.client_mut(id).expect("a known client");
-        client.next_seq = client.next_seq.max(call.seq.get() + 1);
-        if confirm {
+        let sent = call.seq.get();
+        if sent < u64::MAX {
+            client.next_seq = client.next_seq.max(sent + 1);
+        }
+        if confirm && sent < u64::MAX {
             // Commands are decided one by one here: all that was sent was answered.
-            client.seen_through = call.seq.get();
+            client.seen_through = sent;
         }
         keep(&mut client.calls, call.clone());
         Command::Call(call)

@@ -11,6 +11,7 @@ impl Model {
     /// Makes the wait a hold. Returns its token; the answer and the event are the caller's.
     pub(crate) fn grant(&mut self, wait: Wait) -> Token {
         let token = Token(self.draw());
+        self.fresh.push(token);
         self.holds.push(Hold {
             name: wait.name.clone(),
             session: wait.session,
@@ -39,6 +40,16 @@ impl Model {
         }
     }
 
+    /// What ended in this entry makes room in this entry, object by object in order of their names.
+    pub(crate) fn settle(&mut self, before: &[(Name, i32)]) {
+        let mut names: Vec<_> = self.objects.iter().map(|object| object.name.clone()).collect();
+        names.sort();
+        for name in names {
+            self.serve(&name);
+            self.tell_contended(&name, before);
+        }
+    }
+
     /// Grants to the first of the queue if nobody holds.
     fn serve(&mut self, name: &Name) {
         if self.holds_of(name).next().is_some() {
@@ -52,6 +63,41 @@ impl Model {
         self.decided_later(session, seq, Outcome::Granted { token, waiting });
         self.events.push(Event::Granted { session, seq, name: name.clone(), token, waiting });
         self.limit_hold(token);
+    }
+
+    /// The objects that are waited for, with the highest priority among their waiters.
+    pub(crate) fn highest_priorities(&self) -> Vec<(Name, i32)> {
+        let objects = self.objects.iter();
+        let highest = objects.map(|object| {
+            (&object.name, self.queue(&object.name).first().map(|wait| wait.priority))
+        });
+        highest.filter_map(|(name, highest)| Some((name.clone(), highest?))).collect()
+    }
+
+    /// Tells who believes that it holds: the queue became empty or non-empty, or its highest priority rose.
+    fn tell_contended(&mut self, name: &Name, before: &[(Name, i32)]) {
+        let before = before.iter().find(|(other, _)| other == name).map(|(_, highest)| *highest);
+        let now = self.queue(name).first().map(|wait| wait.priority);
+        let worth_telling = match (before, now) {
+            (None, None) => false,
+            (Some(before), Some(now)) => now > before,
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        if !worth_telling {
+            return;
+        }
+        let waiting = self.queue_len(name);
+        let holders = self.holds_of(name).filter(|hold| hold.state == HoldState::Held);
+        let events: Vec<_> = holders
+            .filter(|hold| !self.fresh.contains(&hold.token))
+            .map(|hold| Event::Contended {
+                session: hold.session,
+                token: hold.token,
+                waiting,
+                highest_priority: now.unwrap_or(0),
+            })
+            .collect();
+        self.events.extend(events);
     }
 
     /// A wait is over without a grant.
@@ -70,46 +116,27 @@ impl Model {
             }
         };
         self.decided_later(session, seq, outcome);
-        self.events.push(Event::WaitEnded { session, seq, name: name.clone(), end });
-        if self.queue(&name).is_empty() {
-            self.tell_contended(&name);
-        }
-    }
-
-    /// Tells the holder who believes that it holds how many wait behind it.
-    pub(crate) fn tell_contended(&mut self, name: &Name) {
-        let waiting = self.queue_len(name);
-        let highest_priority = self.queue(name).first().map_or(0, |wait| wait.priority);
-        let events: Vec<_> = self
-            .holds_of(name)
-            .filter(|hold| hold.state == HoldState::Held)
-            .map(|hold| Event::Contended {
-                session: hold.session,
-                token: hold.token,
-                waiting,
-                highest_priority,
-            })
-            .collect();
-        self.events.extend(events);
+        self.events.push(Event::WaitEnded { session, seq, name, end });
     }
 
     /// Given back in good order.
     pub(crate) fn release(&mut self, token: Token) {
-        let name = self.hold(token).expect("a known hold").name.clone();
-        self.object_mut(&name).statistics.releases += 1;
-        self.end_hold(token);
+        let hold = self.remove_hold(token);
+        self.object_mut(&hold.name).statistics.releases += 1;
     }
 
-    /// The hold is gone and the next is granted.
+    /// Over in any other way.
     pub(crate) fn end_hold(&mut self, token: Token) {
+        let hold = self.remove_hold(token);
+        self.object_mut(&hold.name).statistics.losses += 1;
+    }
+
+    fn remove_hold(&mut self, token: Token) -> Hold {
         let at = self.holds.iter().position(|hold| hold.token == token).expect("a known hold");
         let hold = self.holds.remove(at);
-        self.events.push(Event::HoldEnded {
-            session: hold.session,
-            name: hold.name.clone(),
-            token,
-        });
-        self.serve(&hold.name);
+        let (session, name) = (hold.session, hold.name.clone());
+        self.events.push(Event::HoldEnded { session, name, token });
+        hold
     }
 
     /// The session expired: the hold stays for its lock-delay, or ends at once if there is none.
@@ -117,8 +144,7 @@ impl Model {
         let hold = self.hold_mut(token);
         hold.timer = None;
         hold.unadopted = false;
-        let (name, session) = (hold.name.clone(), hold.session);
-        self.object_mut(&name).statistics.losses += 1;
+        let session = hold.session;
         let lock_delay_ms = self.find(session).expect("a hold's session").lock_delay_ms;
         if lock_delay_ms == 0 {
             self.end_hold(token);
@@ -136,8 +162,7 @@ impl Model {
         hold.state = HoldState::Revoked;
         hold.unadopted = false;
         hold.timer = None;
-        let (name, id) = (hold.name.clone(), hold.session);
-        self.object_mut(&name).statistics.losses += 1;
+        let id = hold.session;
         if let Some(reason) = reason {
             self.lose(token, reason);
         }
@@ -181,7 +206,8 @@ impl Model {
         secret: Secret,
         token: Token,
     ) -> Result<Outcome, Refusal> {
-        let known = self.find(session).ok_or(Refusal::SessionExpired)?;
+        // Without a hold its session may be forgotten; a repetition must not fail for that.
+        let Some(known) = self.find(session) else { return Ok(Outcome::Stopped) };
         if known.secret != secret {
             return Err(Refusal::SessionExpired);
         }
@@ -207,7 +233,6 @@ impl Model {
         let reason = LossReason::ForceReleased { by: by.into() };
         if now {
             if state == HoldState::Held {
-                self.object_mut(name).statistics.losses += 1;
                 self.lose(token, reason);
             }
             self.end_hold(token);

@@ -30,6 +30,8 @@ pub struct Model {
     pub(crate) waits: Vec<Wait>,
     /// What the present command did so far.
     pub(crate) events: Vec<Event>,
+    /// Tokens that the present command granted or adopted: their holders were told of the queue with the grant.
+    pub(crate) fresh: Vec<Token>,
     /// The display stamp of the present command.
     pub(crate) stamp_ms: u64,
 }
@@ -119,7 +121,10 @@ impl Model {
         self.revision += 1;
         self.stamp_ms = context.stamp_ms;
         self.events.clear();
+        self.fresh.clear();
+        let before = self.highest_priorities();
         let outcome = self.decide(context, command).unwrap_or_else(Outcome::Refused);
+        self.settle(&before);
         self.forget_what_is_idle();
         Step {
             revision: Revision(self.revision),

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 
 use conclave_machine::{
-    Acquire, Call, Command, Due, Event, Name, Op, Outcome, Seq, SessionId, Timer, Token,
+    Acquire, Call, Command, Due, Epoch, Event, Name, Op, Outcome, Seq, SessionId, Timer, Token,
 };
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Observer {
     token_max: Option<Token>,
-    live: Vec<SessionId>,
+    live: Vec<(SessionId, Epoch)>,
     holders: Vec<Occupied>,
     /// In order of arrival.
     queue: Vec<Waiting>,
@@ -25,6 +25,8 @@ struct Occupied {
     name: Name,
     session: SessionId,
     token: Token,
+    /// Granted to the process before a resume, which may still believe.
+    unadopted: bool,
 }
 
 #[derive(Debug)]
@@ -48,13 +50,17 @@ impl Observer {
         outcome: &Outcome,
         events: &[Event],
     ) -> Result<(), String> {
-        if let (Command::Open(_), Outcome::Opened { session, .. }) = (command, outcome)
-            && !self.live.contains(session)
-        {
-            self.live.push(*session);
-        }
-        if let Command::Call(call) = command {
-            self.called(call, outcome)?;
+        match (command, outcome) {
+            (Command::Open(_), Outcome::Opened { session, epoch, .. }) => {
+                if !self.lives(*session) {
+                    self.live.push((*session, *epoch));
+                }
+            }
+            (Command::Resume(resume), Outcome::Resumed { epoch, .. }) => {
+                self.resumed(resume.session, *epoch)?;
+            }
+            (Command::Call(call), outcome) => self.called(call, outcome)?,
+            (_, _) => {}
         }
         for event in events {
             match event {
@@ -69,7 +75,7 @@ impl Observer {
                 }
                 Event::SessionEnded { session, .. } => self.session_ended(*session)?,
                 Event::Lost { session, loss } => {
-                    if !self.live.contains(session) {
+                    if !self.lives(*session) {
                         return Err(format!("{loss:?} was told to the ended session {session}"));
                     }
                 }
@@ -88,6 +94,22 @@ impl Observer {
             }
         }
         self.nobody_waits_for_what_is_free()
+    }
+
+    fn lives(&self, id: SessionId) -> bool {
+        self.live.iter().any(|(live, _)| *live == id)
+    }
+
+    fn resumed(&mut self, id: SessionId, epoch: Epoch) -> Result<(), String> {
+        let live = self.live.iter_mut().find(|(live, _)| *live == id);
+        let (_, known) = live.ok_or_else(|| format!("session {id} was resumed after its end"))?;
+        if epoch > *known {
+            *known = epoch;
+            for held in self.holders.iter_mut().filter(|held| held.session == id) {
+                held.unadopted = true;
+            }
+        }
+        Ok(())
     }
 
     fn called(&mut self, call: &Call, outcome: &Outcome) -> Result<(), String> {
@@ -195,7 +217,7 @@ impl Observer {
             return Err(format!("{token} was granted after {:?}", self.token_max));
         }
         self.token_max = Some(token);
-        if !self.live.contains(&id) {
+        if !self.lives(id) {
             return Err(format!("{token} was granted to session {id}, which does not live"));
         }
         if let Some(held) = self.holders.iter().find(|held| held.name == *name) {
@@ -204,7 +226,7 @@ impl Observer {
         if let Some(known) = self.grants.insert((id, seq), token) {
             return Err(format!("session {id} seq {seq} was granted {known} and {token}"));
         }
-        self.holders.push(Occupied { name: name.clone(), session: id, token });
+        self.holders.push(Occupied { name: name.clone(), session: id, token, unadopted: false });
         Ok(())
     }
 
@@ -224,16 +246,14 @@ impl Observer {
                 false => Ok(()),
             };
         }
-        if !may_end(by, id, token) {
-            return Err(format!("the hold {token} of session {id} ended by {by:?}"));
-        }
         let at = self.holders.iter().position(|held| (held.session, held.token) == (id, token));
-        self.holders.remove(at.ok_or_else(|| format!("{token} ended and did not hold"))?);
-        Ok(())
+        let held =
+            self.holders.remove(at.ok_or_else(|| format!("{token} ended and did not hold"))?);
+        if may_end(by, &held) { Ok(()) } else { Err(format!("{held:?} ended by {by:?}")) }
     }
 
     fn session_ended(&mut self, id: SessionId) -> Result<(), String> {
-        let at = self.live.iter().position(|live| *live == id);
+        let at = self.live.iter().position(|(live, _)| *live == id);
         self.live.remove(at.ok_or_else(|| format!("session {id} ended twice"))?);
         self.grants.retain(|(session, _), _| *session != id);
         match self.queue.iter().find(|wait| wait.session == id) {
@@ -252,18 +272,22 @@ impl Observer {
     }
 }
 
-/// A hold ends only by its own session, by its end timer, by its old holder's word, or by force with `now`.
-fn may_end(by: &Command, id: SessionId, token: Token) -> bool {
+/// A hold ends only by its own session (unless the process that holds it is another), by time, by its old holder's word,
+/// or by force with `now`.
+fn may_end(by: &Command, held: &Occupied) -> bool {
+    let own = |session: SessionId| session == held.session && !held.unadopted;
     match by {
-        Command::Call(Call { key, op: Op::Release { token: released }, .. }) => {
-            key.id == id && *released == token
+        Command::Call(Call { key, op: Op::Release { token }, .. }) => {
+            own(key.id) && *token == held.token
         }
-        Command::Attach(attach) => attach.key.id == id && !attach.held.contains(&token),
-        Command::Close { key } => key.id == id,
-        Command::Due(Due { timer: Timer::Session(session), .. }) => *session == id,
-        Command::Due(Due { timer: Timer::HoldEnd(_, over), .. }) => *over == token,
-        Command::AckStopped { session, token: stopped, .. } => *session == id && *stopped == token,
-        Command::ForceRelease { now, token: forced, .. } => *now && *forced == token,
+        Command::Attach(attach) => own(attach.key.id) && !attach.held.contains(&held.token),
+        Command::Close { key } => own(key.id),
+        Command::Due(Due { timer: Timer::Session(session), .. }) => *session == held.session,
+        Command::Due(Due { timer: Timer::HoldEnd(_, token), .. }) => *token == held.token,
+        Command::AckStopped { session, token, .. } => {
+            *session == held.session && *token == held.token
+        }
+        Command::ForceRelease { now, token, .. } => *now && *token == held.token,
         Command::Due(Due { timer: Timer::Adoption(_) | Timer::MaxHold(..), .. })
         | Command::Open(_)
         | Command::Resume(_)

@@ -3,17 +3,20 @@
 use conclave_machine::{
     Attach, Epoch, Event, Generation, HoldState, Invalid, LossNumber, LossReason, Open, Outcome,
     Refusal, Resume, Seq, SessionEnd, SessionId, SessionKey, Standing, StandingHold, StandingWait,
-    Timer, WaitEnd,
+    Timer, Token, WaitEnd,
     limits::{LOCK_DELAY_MS_MAX, TTL_MS_MAX, TTL_MS_MIN},
 };
 
-use crate::model::{Model, Session, and_a_tenth};
+use crate::model::{Hold, Model, Session, and_a_tenth};
 
 impl Model {
     pub(crate) fn open(&mut self, open: &Open) -> Result<Outcome, Refusal> {
         if let Some(known) = self.sessions.iter().find(|session| session.secret == open.secret) {
             if known.ended {
                 return Err(Refusal::SessionExpired);
+            }
+            if known.epoch != Epoch(1) {
+                return Err(Refusal::Fenced { epoch: known.epoch });
             }
             return Ok(opened(known));
         }
@@ -58,27 +61,19 @@ impl Model {
         self.authenticate(&attach.key)?;
         let id = attach.key.id;
         self.renew(id);
-        // Waits first: a hold released below must not go to a wait that nobody claims.
-        let unclaimed: Vec<Seq> = self
-            .waits
-            .iter()
-            .filter(|wait| wait.session == id && wait.seq < attach.next_seq)
-            .map(|wait| wait.seq)
-            .filter(|seq| !attach.waiting.contains(seq))
-            .collect();
+        let mut unclaimed = self.seqs_waiting(id);
+        unclaimed.retain(|seq| *seq < attach.next_seq && !attach.waiting.contains(seq));
         for seq in unclaimed {
             self.end_wait(id, seq, WaitEnd::Cancelled);
         }
         // An unadopted hold is the belief of the process before; only the adoption timer may judge it.
-        let unclaimed: Vec<_> = self
-            .holds
-            .iter()
-            .filter(|hold| hold.session == id && hold.seq < attach.next_seq)
-            .filter(|hold| hold.state == HoldState::Held && !hold.unadopted)
-            .filter(|hold| !attach.held.contains(&hold.token))
-            .filter(|hold| !attach.waiting.contains(&hold.seq))
-            .map(|hold| hold.token)
-            .collect();
+        let unclaimed = self.tokens_where(id, |hold| {
+            hold.seq < attach.next_seq
+                && hold.state == HoldState::Held
+                && !hold.unadopted
+                && !attach.held.contains(&hold.token)
+                && !attach.waiting.contains(&hold.seq)
+        });
         for token in unclaimed {
             self.release(token);
         }
@@ -92,28 +87,29 @@ impl Model {
             return Err(Refusal::SessionExpired);
         }
         if session.nonce == Some(resume.nonce) {
+            self.renew(id);
             return Ok(self.resumed(id));
         }
         if session.epoch != resume.expected {
             return Err(Refusal::Fenced { epoch: session.epoch });
         }
+        self.renew(id);
         let session = self.session_mut(id);
         session.epoch = Epoch(session.epoch.get() + 1);
         session.nonce = Some(resume.nonce);
-        self.renew(id);
-        let waiting: Vec<Seq> = self.seqs_waiting(id);
-        for seq in waiting {
-            self.end_wait(id, seq, WaitEnd::Fenced);
+        // What was answered before belongs to an epoch that is fenced out.
+        session.answers.clear();
+        session.seen_through = session.seen_through.max(session.seq_max);
+        let ttl_ms = session.ttl_ms;
+        for token in self.tokens_where(id, |hold| hold.state == HoldState::Held) {
+            self.hold_mut(token).unadopted = true;
         }
-        for hold in &mut self.holds {
-            if hold.session == id && hold.state == HoldState::Held {
-                hold.unadopted = true;
-            }
-        }
-        let ttl_ms = self.session_mut(id).ttl_ms;
-        if self.holds.iter().any(|hold| hold.session == id && hold.unadopted) {
+        if !self.tokens_where(id, |hold| hold.unadopted).is_empty() {
             let set = self.set_timer(Timer::Adoption(id), ttl_ms);
             self.session_mut(id).adoption = Some(set.generation);
+        }
+        for seq in self.seqs_waiting(id) {
+            self.end_wait(id, seq, WaitEnd::Fenced);
         }
         Ok(self.resumed(id))
     }
@@ -122,7 +118,7 @@ impl Model {
         let session = self.find(id).expect("a known session");
         Outcome::Resumed {
             epoch: session.epoch,
-            next_seq: Seq(session.seq_max.get() + 1),
+            next_seq: Seq(session.seq_max.max(session.seen_through).get() + 1),
             ttl_ms: session.ttl_ms,
             standing: self.standing(id),
         }
@@ -195,37 +191,41 @@ impl Model {
         for seq in self.seqs_waiting(id) {
             self.end_wait(id, seq, WaitEnd::SessionEnded(end.clone()));
         }
-        let held: Vec<_> = self
-            .holds
-            .iter()
-            .filter(|hold| hold.session == id && hold.state == HoldState::Held)
-            .map(|hold| hold.token)
-            .collect();
-        for token in held {
+        self.events.push(Event::SessionEnded { session: id, end: end.clone() });
+        for token in self.tokens_where(id, |hold| hold.state == HoldState::Held) {
+            let unadopted = self.hold(token).is_some_and(|hold| hold.unadopted);
             match end {
+                // Closing speaks for the guards of this process, not for those of the one before it.
+                SessionEnd::Closed if unadopted => self.revoke(token, None),
                 SessionEnd::Closed => self.release(token),
                 SessionEnd::Expired => self.cool(token),
                 SessionEnd::Killed { .. } => self.revoke(token, None),
             }
         }
-        self.events.push(Event::SessionEnded { session: id, end: end.clone() });
     }
 
     pub(crate) fn adoption_over(&mut self, id: SessionId) {
         self.session_mut(id).adoption = None;
-        let unadopted: Vec<_> = self
-            .holds
-            .iter()
-            .filter(|hold| hold.session == id && hold.unadopted)
-            .map(|hold| hold.token)
-            .collect();
+        let unadopted = self.tokens_where(id, |hold| hold.unadopted);
         for token in unadopted {
             self.revoke(token, Some(LossReason::NotAdopted));
         }
     }
 
+    /// In order of seq.
     fn seqs_waiting(&self, id: SessionId) -> Vec<Seq> {
-        self.waits.iter().filter(|wait| wait.session == id).map(|wait| wait.seq).collect()
+        let waits = self.waits.iter().filter(|wait| wait.session == id);
+        let mut seqs: Vec<_> = waits.map(|wait| wait.seq).collect();
+        seqs.sort();
+        seqs
+    }
+
+    /// Tokens of the session's holds that fit, in order.
+    fn tokens_where(&self, id: SessionId, fits: impl Fn(&Hold) -> bool) -> Vec<Token> {
+        let holds = self.holds.iter().filter(|hold| hold.session == id && fits(hold));
+        let mut tokens: Vec<_> = holds.map(|hold| hold.token).collect();
+        tokens.sort();
+        tokens
     }
 }
 

@@ -1,3 +1,4 @@
-//! Random commands put the machine to the test against the model.
+//! Random commands: what the model, the generator and the observer do without a machine.
 
 mod coverage;
+mod watchman;
