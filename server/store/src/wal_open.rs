@@ -66,6 +66,7 @@ impl Wal {
         lock_path.push(".lock");
         let lock = lock_file(Path::new(&lock_path)).map_err(io_error)?;
         let lock = lock.ok_or_else(|| WalOpenError::Locked { dir: dir.to_path_buf() })?;
+        settle(dir).map_err(io_error)?;
         let repair = scan(dir).map_err(|refusal| explain(refusal, dir))?;
         carry_out(&repair, dir).map_err(io_error)?;
         let config = config(dir, options).map_err(io_error)?;
@@ -86,6 +87,26 @@ fn explain(refusal: Refusal, dir: &Path) -> WalOpenError {
         Refusal::Misnamed { file } => WalOpenError::Misnamed { file },
         Refusal::Io(source) => WalOpenError::Io { dir: dir.to_path_buf(), source },
     }
+}
+
+/// Makes what the last process wrote, and perhaps never synced, durable before anybody is told that it is there, and
+/// drops it from the page cache, so that the scan sees what the disk has: after a failed fsync the two can differ.
+/// Only the last two chunks can be unsynced, for a chunk gets its first record when the one before it is synced.
+fn settle(dir: &Path) -> io::Result<()> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wal") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    for path in paths.iter().rev().take(2) {
+        let file = File::open(path)?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    File::open(dir)?.sync_all()
 }
 
 fn carry_out(repair: &Repair, dir: &Path) -> io::Result<()> {

@@ -1,7 +1,10 @@
 //! Tests of the store through its public interface.
 
+mod child;
 mod common;
 mod conformance;
+mod crash;
 mod damage;
+mod fsyncs;
 mod identity;
 mod snapshots;
