@@ -55,8 +55,13 @@ fn play() {
     println!();
     match part.as_str() {
         "mixed" => mixed(&open(dir), number),
-        "pipelined" => pipelined(&open(dir), u64::MAX),
-        "pipelined-some" => pipelined(&Wal::open(dir, &WalOptions::default()).unwrap(), number),
+        "pipelined" => pipelined(&open(dir), u64::MAX, say),
+        "pipelined-some" => {
+            let log = Wal::open(dir, &WalOptions::default()).unwrap();
+            say("ready");
+            pipelined(&log, number, |_| ());
+            say("done");
+        }
         "one-by-one" => one_by_one(&Wal::open(dir, &WalOptions::default()).unwrap(), number),
         "votes" => votes(&Wal::open(dir, &WalOptions::default()).unwrap(), number),
         "snapshots" => snapshots(dir, number),
@@ -74,7 +79,7 @@ fn mixed(log: &Wal, first: u64) {
 }
 
 /// Single appends with 64 outstanding, acknowledged by index.
-fn pipelined(log: &Wal, count: u64) {
+fn pipelined(log: &Wal, count: u64, say: impl Fn(&str)) {
     let (sender, receiver) = mpsc::channel();
     let first = log.state().last.map_or(0, |last| last.index + 1);
     let mut acknowledged = first;

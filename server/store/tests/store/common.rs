@@ -54,7 +54,7 @@ pub(crate) fn open(dir: &Path) -> Wal {
 /// Whether strace can be used here. Says so loudly when it cannot.
 pub(crate) fn have_strace(test: &str) -> bool {
     let works = std::process::Command::new("strace")
-        .args(["-f", "-e", "trace=fsync", "true"])
+        .args(["-f", "--seccomp-bpf", "-e", "trace=fsync", "true"])
         .stderr(std::process::Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
