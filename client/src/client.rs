@@ -1,0 +1,102 @@
+//! The entrance: which cluster, and with how much patience.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::error::ConfigError;
+use crate::ids::{SessionId, SessionSecret};
+use crate::rpc::Rpc;
+use crate::session::{ResumeBuilder, SessionBuilder};
+
+/// How long a call is tried, unless told otherwise: longer than a fail-over takes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client of one cluster. Cheap to clone. Connects when something is asked; finds the leader by itself, and again when it changes.
+///
+/// Each session has a connection of its own.
+#[derive(Debug, Clone)]
+pub struct Client {
+    rpc: Arc<Rpc>,
+    clock: Clock,
+}
+
+/// Configures a [`Client`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before build()"]
+pub struct ClientBuilder {
+    endpoints: Vec<String>,
+    request_timeout: Duration,
+}
+
+impl Client {
+    /// A client of the cluster whose nodes (some of them is enough) have these client addresses, each `HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: none, or not addresses. Nothing is connected to yet.
+    pub fn connect<S: Into<String>>(
+        endpoints: impl IntoIterator<Item = S>,
+    ) -> Result<Self, ConfigError> {
+        Self::builder().endpoints(endpoints).build()
+    }
+
+    /// To say more than endpoints.
+    pub const fn builder() -> ClientBuilder {
+        ClientBuilder { endpoints: Vec::new(), request_timeout: REQUEST_TIMEOUT }
+    }
+
+    /// To open a session.
+    pub fn session(&self) -> SessionBuilder {
+        SessionBuilder::new(Arc::clone(&self.rpc), self.clock.clone())
+    }
+
+    /// To take over a session of an earlier process, with its holds.
+    pub fn resume(&self, session: SessionId, secret: SessionSecret) -> ResumeBuilder {
+        ResumeBuilder::new(Arc::clone(&self.rpc), self.clock.clone(), session, secret)
+    }
+
+    /// To look at the cluster, and the operator's verbs.
+    pub fn admin(&self) -> Admin {
+        Admin::new(Arc::clone(&self.rpc))
+    }
+
+    /// The same client by a clock that a test moves.
+    #[cfg(test)]
+    pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl ClientBuilder {
+    /// Adds one endpoint, `HOST:PORT`.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Adds endpoints, each `HOST:PORT`.
+    pub fn endpoints<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
+        self.endpoints.extend(endpoints.into_iter().map(Into::into));
+        self
+    }
+
+    /// How long a unary call, an open, and a try without a connection are attempted before they are
+    /// [`NotAnswered`](crate::NotAnswered); 10 s unless set. Waiting for a lock is not bounded by it.
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Makes the client. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: no endpoints, or not addresses.
+    pub fn build(self) -> Result<Client, ConfigError> {
+        let directory = Arc::new(Directory::new(self.endpoints)?);
+        let rpc = Arc::new(Rpc { directory, request_timeout: self.request_timeout });
+        Ok(Client { rpc, clock: Clock::Boot })
+    }
+}

@@ -1,0 +1,209 @@
+//! Everything that can go wrong, as types: refused (the cluster decided), not answered (nothing was learned), ended or
+//! lost (it was held and is held no longer). Decoded from reasons, never from prose; no type of another crate inside.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::heldby::HeldBy;
+use crate::ids::Token;
+use crate::state::{Lost, SessionEnd};
+
+/// Why a call of this crate failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The session is over; whatever was asked of it was not granted. Final for this session: open another one.
+    #[error("the session ended: {0}")]
+    SessionEnded(SessionEnd),
+    /// The cluster decided against it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No decision was learned in time: it may have happened or not. What a session asks is asked again by itself, and a
+    /// grant that comes after this error is released by itself.
+    #[error(transparent)]
+    NotAnswered(#[from] NotAnswered),
+    /// The hold was lost before this call could be made with it.
+    #[error("the hold was lost: {0}")]
+    Lost(Lost),
+    /// The arguments cannot work: nothing was sent.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without changing anything (but perhaps on a new session).
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotAnswered(_) => true,
+            Self::Refused(refusal) => refusal.is_retryable(),
+            Self::SessionEnded(_) | Self::Lost(_) | Self::Config(_) => false,
+        }
+    }
+}
+
+/// What the cluster answered instead of doing it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No such session, or it ended, or the secret is wrong.
+    #[error("the session has expired or never existed")]
+    SessionExpired,
+    /// A newer process resumed the session.
+    #[error("a newer process resumed the session")]
+    SessionFenced,
+    /// No hold of the session with this token can be released or adopted.
+    #[error("the token is not held")]
+    NotHolder,
+    /// The same owner of the same session holds it already.
+    #[error("this owner already holds it with token {token}")]
+    AlreadyHeld {
+        /// The token it is held with.
+        token: Token,
+    },
+    /// The name stands for another kind of object.
+    #[error("the name is in use for a {kind}")]
+    WrongKind {
+        /// The kind it has.
+        kind: String,
+    },
+    /// The number of this call came again with another body.
+    #[error("the call's number was used for another call")]
+    SeqReused,
+    /// The wait ended and its outcome is no longer kept; it holds nothing.
+    #[error("the wait ended and its outcome is no longer known")]
+    Gone,
+    /// A limit was met.
+    #[error("limit {what} of {max} is reached")]
+    Limit {
+        /// Which one: `SESSIONS`, `OBJECTS`, `HOLDS`, `WAITERS_OF_OBJECT`, `WAITERS`, `WINDOW`.
+        what: String,
+        /// How many there may be; zero when the server did not say.
+        max: u64,
+    },
+    /// No such object, hold or session.
+    #[error("not found: {message}")]
+    NotFound {
+        /// The server's words.
+        message: String,
+    },
+    /// A value that is never taken.
+    #[error("invalid {field}: {message}")]
+    Invalid {
+        /// Which one.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A reason that this version does not know.
+    #[error("refused ({reason}): {message}")]
+    Other {
+        /// UPPER_SNAKE.
+        reason: String,
+        /// The server's words.
+        message: String,
+    },
+}
+
+impl Refusal {
+    /// Whether the same call may succeed later without changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Limit { .. } | Self::Gone)
+    }
+
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid { field: field.to_owned(), message: message.into() }
+    }
+}
+
+/// No decision was learned in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAnswered {
+    pub(crate) after: Duration,
+    pub(crate) last: String,
+}
+
+impl NotAnswered {
+    /// How long it was tried.
+    #[must_use]
+    pub const fn after(&self) -> Duration {
+        self.after
+    }
+
+    /// What the last attempt met, for people; empty when there was none.
+    #[must_use]
+    pub fn last(&self) -> &str {
+        &self.last
+    }
+}
+
+impl fmt::Display for NotAnswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer from the cluster for {:.1} s", self.after.as_secs_f64())?;
+        if self.last.is_empty() { Ok(()) } else { write!(f, ": {}", self.last) }
+    }
+}
+
+impl std::error::Error for NotAnswered {}
+
+/// The configuration of a client cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No endpoint was given.
+    #[error("no endpoint was given")]
+    NoEndpoint,
+    /// Not `HOST:PORT` (with or without `http://` before it).
+    #[error("endpoint {endpoint:?} is not HOST:PORT")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+    },
+}
+
+/// Why [`Mutex::try_lock`](crate::Mutex::try_lock) has no guard.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryLockError {
+    /// Others hold it, or wait for it.
+    #[error("held by {0}")]
+    Held(HeldBy),
+    /// It could not be asked or was refused.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl TryLockError {
+    /// Whether the same call may succeed later without changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Held(_) => true,
+            Self::Failed(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// Why [`Mutex::lock_timeout`](crate::Mutex::lock_timeout) has no guard.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockTimeoutError {
+    /// The time was over first, in the order of the cluster's log. Lists nobody if the connection was away when the cluster decided.
+    #[error("timed out; held by {0}")]
+    TimedOut(HeldBy),
+    /// It could not be asked or was refused.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl LockTimeoutError {
+    /// Whether the same call may succeed later without changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::TimedOut(_) => true,
+            Self::Failed(error) => error.is_retryable(),
+        }
+    }
+}

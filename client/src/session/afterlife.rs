@@ -1,0 +1,101 @@
+//! After the end of a session: its task tells those who still ask, and tells the cluster, as well as it can, which lost holds
+//! are no longer used, so that the next holder need not wait for the full time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_proto::v1;
+use conclave_proto::v1::session_service_client::SessionServiceClient;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Refusal};
+use crate::ids::{SessionId, SessionSecret};
+use crate::rpc::{Repeat, Rpc};
+use crate::session::command::{Answer, Command, Op};
+use crate::session::core::Core;
+use crate::state::{LostReason, SessionEnd};
+
+/// The unary close.
+pub(super) async fn close(rpc: &Rpc, key: v1::SessionKey) -> Result<(), Error> {
+    rpc.call(Repeat::Freely, |channel| {
+        let request = v1::CloseRequest { key: Some(key.clone()) };
+        async move { SessionServiceClient::new(channel).close(request).await }
+    })
+    .await
+    .map(|_| ())
+}
+
+/// Runs until the last handle and the last guard are gone and what was to be said was said.
+pub(super) async fn run(
+    mut core: Core,
+    rpc: Arc<Rpc>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    core.check_end();
+    let identity = core.identity();
+    let end = core.ended();
+    let mut sayings = FuturesUnordered::new();
+    let say = |token| say_stopped(&rpc, identity.id, identity.secret, identity.ttl, &end, token);
+    for token in core.take_stopped() {
+        sayings.push(say(token));
+    }
+    let mut open = true;
+    while open || !sayings.is_empty() {
+        tokio::select! {
+            command = commands.recv(), if open => match command {
+                None => open = false,
+                Some(Command::Cancel { .. }) => {}
+                Some(Command::Close { reply }) => {
+                    let _ = reply.send(Err(Error::SessionEnded(end.clone())));
+                }
+                Some(Command::Call { call, .. }) => {
+                    let answer = match call.op {
+                        Op::Release { token } => match core.dropped_after_end(token) {
+                            Some(lost) => {
+                                // A close frees its holds by itself.
+                                if *lost.reason() != LostReason::SessionEnded(SessionEnd::Closed) {
+                                    sayings.push(say(token));
+                                }
+                                Answer::Lost(lost)
+                            }
+                            None => Answer::Refused(Refusal::NotHolder),
+                        },
+                        Op::Acquire(_) | Op::Adopt { .. } => Answer::Ended(end.clone()),
+                    };
+                    if let Some(reply) = call.reply {
+                        let _ = reply.send(answer);
+                    }
+                }
+            },
+            Some(()) = sayings.next() => {}
+        }
+    }
+}
+
+/// The cluster expires a session later than its client does, and only then there is a cooling hold to end: said again then.
+async fn say_stopped(
+    rpc: &Rpc,
+    session: SessionId,
+    secret: SessionSecret,
+    ttl: Duration,
+    end: &SessionEnd,
+    token: u64,
+) {
+    let times = if *end == SessionEnd::Expired { 3 } else { 1 };
+    for time in 0..times {
+        if time > 0 {
+            tokio::time::sleep(ttl / 4).await;
+        }
+        let said = rpc
+            .call(Repeat::Freely, |channel| {
+                let secret = secret.to_bytes().to_vec();
+                let request = v1::AckStoppedRequest { session: session.get(), secret, token };
+                async move { SessionServiceClient::new(channel).ack_stopped(request).await }
+            })
+            .await;
+        if let Err(error) = said {
+            tracing::debug!(token, "the end of a lost hold's use was not heard: {error}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A session: the client's life line, and everything it multiplexes.
+
+mod actor;
+mod afterlife;
+pub(crate) mod command;
+mod core;
+pub(crate) mod handle;
+pub(crate) mod hold;
+mod inbound;
+mod open;
+mod pulse;
+mod route;
+pub(crate) mod shared;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use self::hold::{Contention, HoldWatch};
+pub use self::open::{ResumeBuilder, Resumed, SessionBuilder, UnadoptedHold};
+use crate::error::Error;
+use crate::guard::MutexGuard;
+use crate::ids::{SessionId, SessionSecret};
+use crate::mutex::Mutex;
+use crate::session::command::{Answer, Op, WaitPlan};
+use crate::session::handle::Handle;
+use crate::state::{SessionEnd, SessionState};
+
+/// A session with the cluster, kept alive by a task of its own every TTL/5. Cheap to clone.
+///
+/// It ends when it is [closed](Session::close), when it could not be kept alive for 0.9 TTL (counted from the *send* of the last
+/// acknowledged keepalive, on a clock that counts through suspend), or when the cluster says so. Then every guard is lost, and
+/// for good: open another session to go on. When the last clone, mutex and guard of it is dropped, it is closed in the background.
+///
+/// The idea is Chubby's (Burrows 2006): sessions, jeopardy, and a lease that the client cuts short by itself.
+#[derive(Debug, Clone)]
+pub struct Session {
+    handle: Arc<Handle>,
+}
+
+impl Session {
+    pub(crate) const fn new(handle: Arc<Handle>) -> Self {
+        Self { handle }
+    }
+
+    /// Its number, as operators see it.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.handle.shared.identity.id
+    }
+
+    /// How many times it was taken over by a new process, plus one.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.handle.shared.identity.epoch
+    }
+
+    /// What a successor of this process needs to [resume](crate::Client::resume) it.
+    #[must_use]
+    pub fn secret(&self) -> SessionSecret {
+        self.handle.shared.identity.secret
+    }
+
+    /// Its TTL, as the cluster took it.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.handle.shared.identity.ttl
+    }
+
+    /// A lock of that name: 1 to 512 bytes without control characters. Asks nothing yet.
+    pub fn mutex(&self, name: impl Into<String>) -> Mutex {
+        Mutex::new(Arc::clone(&self.handle), name.into())
+    }
+
+    /// The state now. Reads the clock.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        self.handle.shared.state()
+    }
+
+    /// The state as it changes, looked at every 100 ms.
+    #[must_use]
+    pub fn watch_state(&self) -> watch::Receiver<SessionState> {
+        self.handle.shared.watch()
+    }
+
+    /// Whether the session may be believed in now. Reads the clock; once false, false for good.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.handle.shared.is_alive()
+    }
+
+    /// How it ended; `None` while it lives. Reads the clock.
+    #[must_use]
+    pub fn end(&self) -> Option<SessionEnd> {
+        self.handle.shared.ended().cloned()
+    }
+
+    /// Waits until the session is over and says how it ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ended(&self) -> SessionEnd {
+        let mut state = self.handle.shared.watch();
+        loop {
+            if let Some(end) = self.end() {
+                return end;
+            }
+            // The other end lives as long as this handle.
+            let _ = state.changed().await;
+        }
+    }
+
+    /// How long the session may still be believed in if no keepalive is acknowledged any more: 0.9 TTL after the send of the last
+    /// acknowledged one. Zero when it is over.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        match self.handle.shared.ended() {
+            Some(_) => Duration::ZERO,
+            None => self.handle.shared.lease.left(self.handle.shared.clock.now()),
+        }
+    }
+
+    /// How long ago the last keepalive was *sent* that was acknowledged. Goes on counting after the end.
+    #[must_use]
+    pub fn last_ack_sent_ago(&self) -> Duration {
+        self.handle.shared.clock.now().since(self.handle.shared.lease.renewed_at())
+    }
+
+    /// Takes over a hold of the process that had this session before. The guard has a new token; the old one is dead.
+    ///
+    /// # Errors
+    /// [`Refusal::NotHolder`](crate::Refusal::NotHolder) when it was revoked meanwhile (one TTL after the resume) or never
+    /// was there; [`Error::SessionEnded`]; [`Error::NotAnswered`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the hold back if it was adopted already; what was not is revoked after one TTL.
+    pub async fn adopt(&self, hold: &UnadoptedHold) -> Result<MutexGuard, Error> {
+        let op = Op::Adopt { token: hold.token.get() };
+        match self.handle.call(op, WaitPlan::None, None).await {
+            Answer::Granted(adopted) => Ok(MutexGuard::new(adopted, hold.name.as_str().into())),
+            other => Err(other.into_error()),
+        }
+    }
+
+    /// Ends the session in good order: first every guard of it is lost, then the cluster is told and frees its holds at once.
+    /// Stop what relies on the guards before.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`]: it is over here, and the cluster expires it later. [`Error::SessionEnded`]: it was over before.
+    ///
+    /// # Cancel safety
+    /// Once polled, the session is over and is closed also if the future is dropped.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.handle.close().await
+    }
+}
