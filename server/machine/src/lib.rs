@@ -7,14 +7,29 @@
 
 extern crate alloc;
 
+mod call;
 mod command;
+mod digest;
+mod due;
 mod event;
+mod hold;
 mod ids;
+mod inspect;
+mod invariants;
+mod lifecycle;
 pub mod limits;
+mod machine;
 mod name;
+mod object;
 mod outcome;
 mod query;
+mod queue;
 mod record;
+mod restore;
+mod session;
+mod shard;
+mod wait;
+mod window;
 
 pub use command::{
     Acquire, Attach, Call, Command, Context, Demand, Due, Op, Open, Resume, SessionKey, Timer,
@@ -23,6 +38,7 @@ pub use event::{Event, TimerSet, WaitEnd};
 pub use ids::{
     Epoch, Generation, LossNumber, Nonce, Revision, Secret, Seq, SessionId, Term, Token,
 };
+pub use machine::Machine;
 pub use name::{Labels, LabelsTooLarge, Name, NameError, check_text};
 pub use outcome::{
     HeldBy, HoldState, Holder, Invalid, Kind, Limit, Loss, LossReason, Outcome, Refusal,

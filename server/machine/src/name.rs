@@ -32,6 +32,13 @@ impl Name {
     }
 }
 
+/// Orders as its text does, so that a map of names can be asked for a prefix.
+impl core::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// 1 to `bytes_max` bytes, no control characters.
 pub fn check_text(text: &str, bytes_max: usize) -> Result<(), NameError> {
     if text.is_empty() {

@@ -1,0 +1,96 @@
+//! A session as the machine remembers it: who it is, what it was answered, what it holds and waits for.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::ids::{Epoch, Generation, LossNumber, Nonce, Secret, Seq, SessionId, Token};
+use crate::name::{Labels, Name};
+use crate::outcome::Loss;
+use crate::queue::Place;
+use crate::window::Window;
+
+/// Where a hold of the session is to be found.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldAt {
+    pub(crate) name: Name,
+    pub(crate) seq: Seq,
+}
+
+/// Where a wait of the session is to be found.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitsAt {
+    pub(crate) name: Name,
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) secret: Secret,
+    pub(crate) name: Name,
+    pub(crate) labels: Labels,
+    pub(crate) ttl_ms: u64,
+    pub(crate) lock_delay_ms: u64,
+    pub(crate) opened_stamp_ms: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) nonce: Option<Nonce>,
+    pub(crate) generation: Generation,
+    pub(crate) adoption: Option<Generation>,
+    /// Kept only for the secret of its last holds; invisible to everything but those.
+    pub(crate) ended: bool,
+    pub(crate) window: Window,
+    pub(crate) waits: BTreeMap<Seq, WaitsAt>,
+    pub(crate) holds: BTreeMap<Token, HeldAt>,
+    /// The holds by the seq that they answer.
+    pub(crate) granted: BTreeMap<Seq, Token>,
+    /// How many holds are unadopted.
+    pub(crate) unadopted: u32,
+    /// Not confirmed yet, by number.
+    pub(crate) losses: VecDeque<Loss>,
+    /// The number of the last loss ever.
+    pub(crate) losses_counted: u64,
+}
+
+/// What of a client's silence a session survives: 1.1 TTL, rounded up.
+pub(crate) const fn ttl_and_a_tenth(ttl_ms: u64) -> u64 {
+    ttl_ms + ttl_ms.div_ceil(10)
+}
+
+impl Session {
+    pub(crate) const fn expires_after_ms(&self) -> u64 {
+        ttl_and_a_tenth(self.ttl_ms)
+    }
+
+    /// By then the client of a revoked hold has either heard of it or expired by itself.
+    pub(crate) const fn revoked_ends_after_ms(&self) -> u64 {
+        ttl_and_a_tenth(self.ttl_ms) + self.lock_delay_ms
+    }
+
+    pub(crate) fn holds_now(&mut self, name: Name, seq: Seq, token: Token) {
+        self.granted.insert(seq, token);
+        self.holds.insert(token, HeldAt { name, seq });
+    }
+
+    pub(crate) fn holds_no_more(&mut self, token: Token) {
+        let held = self.holds.remove(&token).expect("a hold is known to its session");
+        self.granted.remove(&held.seq);
+    }
+
+    /// One hold less to adopt; after the last one the timer does not run any more.
+    pub(crate) fn one_unadopted_less(&mut self) {
+        self.unadopted -= 1;
+        if self.unadopted == 0 {
+            self.adoption = None;
+        }
+    }
+
+    pub(crate) fn next_loss(&mut self) -> LossNumber {
+        self.losses_counted += 1;
+        LossNumber(self.losses_counted)
+    }
+
+    pub(crate) fn confirm_losses(&mut self, through: LossNumber) {
+        while self.losses.front().is_some_and(|loss| loss.number <= through) {
+            self.losses.pop_front();
+        }
+    }
+}
