@@ -1,7 +1,7 @@
 //! The data directory of a node: who may use it, and names in it that survive a power cut.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// An open data directory, locked for this process. Dropping it lets another process in, so it must be kept until
@@ -86,4 +86,15 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
         Some(_) | None => Path::new("."),
     };
     File::open(parent)?.sync_all()
+}
+
+/// Replaces a file: after a crash it has the old bytes or the new ones.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    std::fs::rename(&temporary, path)?;
+    sync_parent(path)
 }

@@ -3,11 +3,11 @@
 //! Text, one `key=value` a line, with a checksum as the last line. Written to a temporary file, fsynced, renamed,
 //! and the directory fsynced: a crash leaves the old identity or the new one, never half of one.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use crate::checksum::Checksum;
+use crate::directory::replace_file;
 
 const FORMAT: u32 = 1;
 
@@ -85,18 +85,8 @@ impl Identity {
         if self.name.is_empty() || self.name.chars().any(char::is_control) {
             return Err(IdentityError::BadName { name: self.name.clone() });
         }
-        self.replace(path)
+        replace_file(path, self.text().as_bytes())
             .map_err(|source| IdentityError::Io { path: path.display().to_string(), source })
-    }
-
-    fn replace(&self, path: &Path) -> io::Result<()> {
-        let temporary = path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(self.text().as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        std::fs::rename(&temporary, path)?;
-        crate::directory::sync_parent(path)
     }
 
     fn text(&self) -> String {

@@ -11,6 +11,7 @@ mod rules;
 mod simulated;
 mod snapshot_block;
 mod snapshot_info;
+mod snapshot_manifest;
 mod snapshot_reader;
 mod snapshot_store;
 mod snapshot_writer;

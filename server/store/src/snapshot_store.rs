@@ -19,6 +19,7 @@ use crate::limits::{
     SNAPSHOTS_KEPT,
 };
 use crate::snapshot_info::{SnapshotId, SnapshotInfo};
+use crate::snapshot_manifest::Manifest;
 use crate::snapshot_reader::SnapshotReader;
 use crate::snapshot_writer::SnapshotWriter;
 
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     /// Our own handle of sled's only data file, open from the start so that no write error can pass unseen.
     db_file: File,
     directory: File,
+    manifest: Manifest,
     shelf: Mutex<Shelf>,
 }
 
@@ -98,6 +100,7 @@ impl SnapshotStore {
             .flush_every_ms(None);
         // sled reports some damage by panicking.
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+        // From here on sled may already have cut its file; the manifest still says what was in it.
         let db = match opened {
             Ok(Ok(db)) => db,
             Ok(Err(sled::Error::Io(source))) if is_lock_error(&source) => {
@@ -115,7 +118,9 @@ impl SnapshotStore {
             }
         };
         Self::with_db(db, dir).map_err(|error| match error {
-            SnapshotError::Io(source) => SnapshotOpenError::Io { dir: shown, source },
+            SnapshotError::Io(source) if source.kind() != io::ErrorKind::InvalidData => {
+                SnapshotOpenError::Io { dir: shown, source }
+            }
             other => SnapshotOpenError::Damaged { dir: shown, reason: other.to_string() },
         })
     }
@@ -124,20 +129,9 @@ impl SnapshotStore {
         let catalogue = db.open_tree(CATALOGUE)?;
         let db_file = File::open(dir.join("db"))?;
         let directory = File::open(dir)?;
-        let mut shelf = Shelf {
-            snapshots: BTreeMap::new(),
-            damaged: BTreeSet::new(),
-            readers: BTreeMap::new(),
-            condemned: BTreeSet::new(),
-            next_id: 1,
-        };
-        for found in catalogue.iter() {
-            let (key, value) = found?;
-            let id = SnapshotId(id_of(&key).unwrap_or_default());
-            let info = SnapshotInfo::decode(&value)
-                .map_err(|reason| SnapshotError::Damaged { id, reason })?;
-            shelf.snapshots.insert(info.id, info);
-        }
+        let manifest = Manifest::beside(dir);
+        let mut shelf = Shelf::of(&catalogue)?;
+        shelf.miss(&manifest.load()?)?;
         for name in db.tree_names() {
             let Some(id) = name.strip_prefix(TREE_PREFIX).and_then(id_of) else {
                 continue;
@@ -149,7 +143,7 @@ impl SnapshotStore {
         }
         let dir = dir.to_path_buf();
         let shelf = Mutex::new(shelf);
-        let inner = Inner { db, catalogue, dir, db_file, directory, shelf };
+        let inner = Inner { db, catalogue, dir, db_file, directory, manifest, shelf };
         inner.barrier()?;
         inner.directory.sync_all()?;
         sync_parent(&inner.dir)?;
@@ -182,17 +176,20 @@ impl SnapshotStore {
     }
 
     /// The furthest reaching snapshot that verifies from its first byte to its last; the next one when it does not.
+    /// `None` only when nothing was ever committed; an error when something was and nothing of it verifies.
     pub fn latest_verified(&self) -> Result<Option<SnapshotInfo>, SnapshotError> {
+        let mut damage = None;
         for info in self.list() {
             match self.verify(&info) {
                 Ok(()) => return Ok(Some(info)),
                 Err(error @ SnapshotError::Damaged { .. }) => {
-                    tracing::error!(%error, "falling back to an older snapshot");
+                    tracing::error!(%error, "this snapshot cannot be used, trying an older one");
+                    damage = Some(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        damage.map_or(Ok(None), Err)
     }
 
     /// Reads the records of a snapshot in the order in which they were pushed.
@@ -234,6 +231,7 @@ impl SnapshotStore {
             return Err(error);
         }
         let surplus = inner.shelf().surplus();
+        inner.remember(&surplus)?;
         inner.remove(&surplus)?;
         Ok(info)
     }
@@ -263,6 +261,40 @@ impl SnapshotStore {
 }
 
 impl Shelf {
+    fn of(catalogue: &Tree) -> Result<Self, SnapshotError> {
+        let mut shelf = Self {
+            snapshots: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            readers: BTreeMap::new(),
+            condemned: BTreeSet::new(),
+            next_id: 1,
+        };
+        for found in catalogue.iter() {
+            let (key, value) = found?;
+            let id = SnapshotId(id_of(&key).unwrap_or_default());
+            let info = SnapshotInfo::decode(&value)
+                .map_err(|reason| SnapshotError::Damaged { id, reason })?;
+            shelf.snapshots.insert(info.id, info);
+        }
+        Ok(shelf)
+    }
+
+    /// Compares what is there with what must be there: to have lost the newest leaves the older one, to have lost
+    /// all of them is damage.
+    fn miss(&mut self, expected: &BTreeMap<SnapshotId, u64>) -> Result<(), SnapshotError> {
+        for (id, reach) in expected {
+            self.next_id = self.next_id.max(id.0 + 1);
+            if !self.snapshots.contains_key(id) {
+                if self.snapshots.is_empty() {
+                    let reason = format!("it reached up to {reach}, and no other one is left");
+                    return Err(SnapshotError::Damaged { id: *id, reason });
+                }
+                tracing::error!(%id, reach, "a committed snapshot is gone, an older one is left");
+            }
+        }
+        Ok(())
+    }
+
     /// Whether enough good snapshots reach further.
     fn is_superseded(&self, info: &SnapshotInfo) -> bool {
         let good = self.snapshots.values().filter(|kept| !self.damaged.contains(&kept.id));
@@ -297,6 +329,15 @@ impl Inner {
             File::open(&blobs)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Writes down which snapshots must be there: all but those that are about to go.
+    fn remember(&self, except: &[SnapshotId]) -> Result<(), SnapshotError> {
+        let shelf = self.shelf();
+        let kept = shelf.snapshots.values().filter(|info| !except.contains(&info.id));
+        let kept: Vec<_> = kept.map(|info| (info.id, info.reach)).collect();
+        drop(shelf);
+        Ok(self.manifest.save(kept.into_iter())?)
     }
 
     /// Takes snapshots out of the catalogue, durably, and then their trees, unless somebody reads them.

@@ -7,4 +7,7 @@ mod crash;
 mod damage;
 mod fsyncs;
 mod identity;
+mod live;
+mod rot;
+mod simulated;
 mod snapshots;
