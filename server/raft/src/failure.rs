@@ -37,7 +37,9 @@ pub enum StartError {
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Log(#[from] WalOpenError),
-    #[error("{0}; with peers, remove the data directory and join again as a new node; alone, restore a backup")]
+    #[error(
+        "{0}; with peers, remove the data directory and join again as a new node; alone, restore a backup"
+    )]
     Snapshots(#[from] SnapshotOpenError),
     #[error("cannot read the snapshots: {0}")]
     Snapshot(#[from] SnapshotError),

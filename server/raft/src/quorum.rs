@@ -1,6 +1,6 @@
 //! What the clock asks of Raft, and nothing more. Two implementations: the node, and a scripted one in tests.
 
-use conclave_machine::{Command, Revision, Term};
+use conclave_machine::{Command, Machine, Revision, Term};
 
 use crate::answer::{Decided, NotLeader, ProposeError};
 
@@ -13,6 +13,9 @@ pub(crate) struct Confirmed {
 }
 
 pub(crate) trait Quorum: Send + Sync + 'static {
+    /// A short look at the local machine. Apply publishes a state before it delivers what led there.
+    fn look<T>(&self, query: impl FnOnce(&Machine) -> T) -> T;
+
     /// A ReadIndex that starts at the first poll and joins none that is already under way. Resolves once the local machine
     /// has applied up to it. Safe to drop at any await.
     fn confirm(&self) -> impl Future<Output = Result<Confirmed, NotLeader>> + Send;

@@ -1,0 +1,151 @@
+//! The deadlines of all running timers. A renewal stores a moment and nothing else; the queue learns of it when the old
+//! moment has come, so that 100,000 sessions renewed every TTL/5 cost one queue operation per TTL each.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use conclave_machine::{Generation, SessionId, Timer, TimerSet};
+
+use crate::clock::Moment;
+
+#[derive(Debug, Default)]
+pub(crate) struct Alarms {
+    slots: HashMap<Timer, Slot>,
+    /// Moments at which a slot wants to be looked at. An entry whose moment is not its slot's `looked_at` is void.
+    queue: BinaryHeap<Reverse<(Moment, Timer)>>,
+    /// Every timer that waits for a client counts from here, at the earliest.
+    extended_at: Moment,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) generation: Generation,
+    after: Duration,
+    deadline: Moment,
+    look_at: Moment,
+    /// Keepalives that arrived and await their confirmation.
+    pub(crate) asked: u32,
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    /// Its `Due` was proposed and is not decided.
+    Proposed,
+    /// Its `Due` was proposed, and whether it will be applied is not known.
+    Unknown,
+}
+
+impl Alarms {
+    /// Starts a timer, or starts it anew. An older generation than the known one changes nothing.
+    pub(crate) fn set(&mut self, now: Moment, set: &TimerSet) {
+        let after = Duration::from_millis(set.after_ms);
+        let deadline = now + after;
+        let slot = self.slots.entry(set.timer).or_insert(Slot {
+            generation: set.generation,
+            after,
+            deadline,
+            look_at: Moment::ZERO + Duration::MAX,
+            asked: 0,
+            state: State::Running,
+        });
+        if set.generation < slot.generation {
+            return;
+        }
+        if set.generation > slot.generation {
+            slot.state = State::Running;
+        }
+        slot.generation = set.generation;
+        slot.after = after;
+        slot.deadline = deadline;
+        if deadline < slot.look_at {
+            slot.look_at = deadline;
+            self.queue.push(Reverse((deadline, set.timer)));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, timer: Timer) {
+        self.slots.remove(&timer);
+    }
+
+    pub(crate) fn retain(&mut self, is_running: impl Fn(&Timer) -> bool) {
+        self.slots.retain(|timer, _| is_running(timer));
+    }
+
+    pub(crate) fn slot(&mut self, timer: Timer) -> Option<&mut Slot> {
+        self.slots.get_mut(&timer)
+    }
+
+    /// A confirmed keepalive: the full period from now.
+    pub(crate) fn renew(&mut self, now: Moment, timer: Timer) {
+        if let Some(slot) = self.slots.get_mut(&timer) {
+            slot.deadline = slot.deadline.max(now + slot.after);
+        }
+    }
+
+    /// Gives every timer that waits for a client its full period from now.
+    pub(crate) fn extend_all(&mut self, now: Moment) {
+        self.extended_at = self.extended_at.max(now);
+    }
+
+    /// The next timer whose time is over, taking at most `looks_left` looks. It is not named again before [`Self::look_again`].
+    pub(crate) fn next_due(&mut self, now: Moment, looks_left: &mut u32) -> Option<Timer> {
+        while *looks_left > 0 {
+            let &Reverse((look_at, timer)) = self.queue.peek()?;
+            if look_at > now {
+                return None;
+            }
+            self.queue.pop();
+            *looks_left -= 1;
+            let Some(slot) = self.slots.get_mut(&timer).filter(|slot| slot.look_at == look_at)
+            else {
+                continue;
+            };
+            let deadline = slot.deadline_of(timer, self.extended_at);
+            if deadline > now {
+                slot.look_at = deadline;
+                self.queue.push(Reverse((deadline, timer)));
+                continue;
+            }
+            slot.look_at = Moment::ZERO + Duration::MAX;
+            return Some(timer);
+        }
+        None
+    }
+
+    pub(crate) fn look_again(&mut self, at: Moment, timer: Timer) {
+        if let Some(slot) = self.slots.get_mut(&timer)
+            && at < slot.look_at
+        {
+            slot.look_at = at;
+            self.queue.push(Reverse((at, timer)));
+        }
+    }
+
+    /// When the next look is due.
+    pub(crate) fn next_look(&self) -> Option<Moment> {
+        self.queue.peek().map(|&Reverse((moment, _))| moment)
+    }
+
+    /// The TTL of a session, without the tenth on top that only the server adds.
+    pub(crate) fn ttl(&self, session: SessionId) -> Option<Duration> {
+        self.slots.get(&Timer::Session(session)).map(|slot| slot.after * 10 / 11)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+impl Slot {
+    fn deadline_of(&self, timer: Timer, extended_at: Moment) -> Moment {
+        match timer {
+            // The client must have had its chance.
+            Timer::Session(_) | Timer::Adoption(_) => self.deadline.max(extended_at + self.after),
+            // Counted from a revision, whatever the client does.
+            Timer::HoldEnd(..) | Timer::MaxHold(..) => self.deadline,
+        }
+    }
+}

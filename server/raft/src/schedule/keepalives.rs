@@ -1,0 +1,120 @@
+//! The part of the [`Schedule`] that acknowledges: which keepalive waits for what, and how a doubt ends.
+
+use conclave_machine::{Command, LossNumber, Machine, Revision, SessionId, Timer};
+
+use super::{Action, LOSS_CONFIRMATIONS_MAX, Proposed, STEP, Schedule};
+use crate::alarms::State;
+use crate::clock::Moment;
+use crate::counters::count;
+use crate::keepalive::{KeepAliveAck, KeepAliveError};
+use crate::vigil::{Asked, Batch};
+
+impl<T> Schedule<T> {
+    /// Held-back keepalives are considered anew.
+    pub(super) fn release(&mut self, session: SessionId, machine: &Machine) {
+        for asked in self.vigil.release(session) {
+            self.keep_alive(asked, machine);
+        }
+    }
+
+    pub(super) fn watch_confirmation(&mut self, now: Moment) {
+        let Some(started) = self.vigil.confirming_since() else { return };
+        let taken = now - started;
+        if taken > self.election_timeout {
+            self.doubt = Some(now);
+        }
+        if taken > 2 * self.election_timeout
+            && let Some(batch) = self.vigil.give_up()
+        {
+            self.uncount(&batch);
+            self.unconfirmed(now, batch, &KeepAliveError::NoQuorum);
+        }
+    }
+
+    pub(super) fn start_confirmation(&mut self, now: Moment) {
+        let wanted = self.vigil.is_gathering() || self.doubt.is_some();
+        let possible = self.vigil.confirming_since().is_none() && now >= self.confirm_not_before;
+        if wanted && possible {
+            self.number += 1;
+            self.vigil.start(now, self.number);
+            self.actions.push(Action::Confirm { number: self.number });
+        }
+    }
+
+    /// A confirmation that started at `started` succeeded.
+    pub(super) fn settle_doubt(&mut self, now: Moment, started: Moment) {
+        if now - started > self.election_timeout {
+            self.doubt = Some(now);
+        }
+        if self.doubt.is_some_and(|since| since <= started) {
+            self.doubt = None;
+            self.alarms.extend_all(now);
+            self.orphans.extend_all(now);
+            count(&self.counters.extensions, 1);
+        }
+    }
+
+    pub(super) fn unconfirmed(&mut self, now: Moment, batch: Batch<T>, error: &KeepAliveError) {
+        count(&self.counters.confirmations_failed, 1);
+        self.doubt = Some(now);
+        self.confirm_not_before = now + STEP;
+        for asked in batch.asked {
+            self.refuse(asked, error.clone());
+        }
+    }
+
+    /// These no longer await a confirmation.
+    pub(super) fn uncount(&mut self, batch: &Batch<T>) {
+        for asked in batch.asked.iter().filter(|asked| asked.counted) {
+            if let Some(slot) = self.alarms.slot(Timer::Session(asked.key.id)) {
+                slot.asked -= 1;
+            }
+        }
+    }
+
+    /// A keepalive whose confirmation succeeded: the machine is at or past `revision`.
+    pub(super) fn judge(
+        &mut self,
+        now: Moment,
+        asked: Asked<T>,
+        revision: Revision,
+        machine: &Machine,
+    ) {
+        if let Err(refusal) = machine.authenticate(&asked.key) {
+            return self.refuse(asked, KeepAliveError::Refused(refusal));
+        }
+        let session = asked.key.id;
+        let state = self.alarms.slot(Timer::Session(session)).map(|slot| slot.state);
+        match state {
+            Some(State::Running) => {}
+            Some(State::Proposed) => return self.vigil.hold(asked),
+            // Without a deadline it must not be promised anything; the client comes again.
+            Some(State::Unknown) | None => {
+                return self.refuse(asked, KeepAliveError::NotLeader { leader: None });
+            }
+        }
+        self.alarms.renew(now, Timer::Session(session));
+        let seen = asked.losses_seen_through;
+        let mut losses = machine.losses(session);
+        if losses.iter().any(|loss| loss.number <= seen) {
+            self.confirm_losses(session, seen);
+        }
+        losses.retain(|loss| loss.number > seen && loss.revision <= revision);
+        count(&self.counters.keepalives_acknowledged, 1);
+        let answer = Ok(KeepAliveAck { revision, losses });
+        self.actions.push(Action::Answer { reply: asked.reply, answer });
+    }
+
+    pub(super) fn refuse(&mut self, asked: Asked<T>, error: KeepAliveError) {
+        count(&self.counters.keepalives_refused, 1);
+        self.actions.push(Action::Answer { reply: asked.reply, answer: Err(error) });
+    }
+
+    pub(super) fn confirm_losses(&mut self, session: SessionId, through: LossNumber) {
+        if self.confirming_losses.len() < LOSS_CONFIRMATIONS_MAX
+            && self.confirming_losses.insert(session)
+        {
+            self.propose(Proposed::Losses(session), Command::ConfirmLosses { session, through });
+        }
+    }
+}

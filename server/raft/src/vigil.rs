@@ -1,0 +1,90 @@
+//! Keepalives between their arrival and their answer: gathered, in the batch that is being confirmed, or held back while the
+//! expiry of their session is under way.
+
+use std::collections::{HashMap, VecDeque};
+
+use conclave_machine::{LossNumber, SessionId, SessionKey};
+
+use crate::clock::Moment;
+
+/// Keepalives that one confirmation serves: judged in well under a millisecond, so that apply is not kept from the machine.
+const BATCH_MAX: usize = 1024;
+
+/// A keepalive; `reply` says where its answer goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked<T> {
+    pub(crate) key: SessionKey,
+    pub(crate) losses_seen_through: LossNumber,
+    pub(crate) reply: T,
+    /// Its key fitted when it arrived, so it stands against the expiry of its session.
+    pub(crate) counted: bool,
+}
+
+/// What one confirmation serves; may be empty, to settle a doubt.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) number: u64,
+    pub(crate) started: Moment,
+    pub(crate) asked: Vec<Asked<T>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Vigil<T> {
+    gathered: VecDeque<Asked<T>>,
+    /// The confirmation under way.
+    batch: Option<Batch<T>>,
+    held: HashMap<SessionId, Vec<Asked<T>>>,
+}
+
+impl<T> Vigil<T> {
+    pub(crate) fn new() -> Self {
+        Self { gathered: VecDeque::new(), batch: None, held: HashMap::new() }
+    }
+
+    /// Waits for a confirmation that starts later than now.
+    pub(crate) fn gather(&mut self, asked: Asked<T>) {
+        self.gathered.push_back(asked);
+    }
+
+    /// Waits until [`Self::release`].
+    pub(crate) fn hold(&mut self, asked: Asked<T>) {
+        self.held.entry(asked.key.id).or_default().push(asked);
+    }
+
+    pub(crate) fn release(&mut self, session: SessionId) -> Vec<Asked<T>> {
+        self.held.remove(&session).unwrap_or_default()
+    }
+
+    pub(crate) fn is_gathering(&self) -> bool {
+        !self.gathered.is_empty()
+    }
+
+    /// When the confirmation under way started.
+    pub(crate) fn confirming_since(&self) -> Option<Moment> {
+        self.batch.as_ref().map(|batch| batch.started)
+    }
+
+    /// The gathered become the batch. Only while none is under way.
+    pub(crate) fn start(&mut self, now: Moment, number: u64) {
+        assert!(self.batch.is_none(), "one confirmation at a time");
+        let size = self.gathered.len().min(BATCH_MAX);
+        let asked = self.gathered.drain(..size).collect();
+        self.batch = Some(Batch { number, started: now, asked });
+    }
+
+    /// The batch of this number, if it is still the one under way.
+    pub(crate) fn finish(&mut self, number: u64) -> Option<Batch<T>> {
+        self.batch.take_if(|batch| batch.number == number)
+    }
+
+    /// The batch under way, given up.
+    pub(crate) fn give_up(&mut self) -> Option<Batch<T>> {
+        self.batch.take()
+    }
+
+    /// All that wait, wherever.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = Asked<T>> {
+        let batch = self.batch.into_iter().flat_map(|batch| batch.asked);
+        batch.chain(self.gathered).chain(self.held.into_values().flatten())
+    }
+}
