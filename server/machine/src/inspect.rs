@@ -323,8 +323,10 @@ impl Machine {
 }
 
 /// The stamp of whoever waits longest; zero when nobody waits. The first of each priority came before the rest of it.
+/// Who came first is decided by arrival: stamps of two leaders may run backwards.
 fn longest_wait_stamp_ms(object: &Object) -> u64 {
-    object.queue.leaders().map(|waiter| waiter.since_stamp_ms).min().unwrap_or(0)
+    let longest = object.queue.leaders().min_by_key(|waiter| waiter.arrival);
+    longest.map_or(0, |waiter| waiter.since_stamp_ms)
 }
 
 /// The `limit` smallest keys that `wanted` lets pass, in order, with their values; and how many items there are in all.
