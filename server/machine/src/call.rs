@@ -101,7 +101,9 @@ impl Machine {
             Recorded::Granted { token } => {
                 let held = session.holds.get(token).ok_or(Refusal::Gone)?;
                 let object = self.objects.get(&held.name).expect("a hold's object exists");
-                if object.holders[token].state != HoldState::Held {
+                let hold = &object.holders[token];
+                // An unadopted hold comes back by `Adopt` only, under a new token.
+                if hold.state != HoldState::Held || hold.unadopted {
                     return Err(Refusal::Gone);
                 }
                 Ok(Outcome::Granted { token: *token, waiting: object.queue.len() })

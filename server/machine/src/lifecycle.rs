@@ -212,11 +212,15 @@ impl Machine {
         }
         for token in holds {
             let hold = self.hold_of_session(id, token).expect("listed above");
-            let held = hold.state == HoldState::Held;
+            let (held, unadopted) = (hold.state == HoldState::Held, hold.unadopted);
             match &end {
-                SessionEnd::Closed => self.end_hold(entry, id, token, End::Released),
                 // It was taken away before: it stays on the timer that runs.
-                SessionEnd::Expired | SessionEnd::Killed { .. } if !held => {}
+                SessionEnd::Closed | SessionEnd::Expired | SessionEnd::Killed { .. } if !held => {}
+                // The process that closes cannot speak for the one before it, which may still believe.
+                SessionEnd::Closed if unadopted => {
+                    self.suspend(entry, id, token, HoldState::Revoked);
+                }
+                SessionEnd::Closed => self.end_hold(entry, id, token, End::Released),
                 SessionEnd::Expired if cools => {
                     self.suspend(entry, id, token, HoldState::Cooling);
                 }
