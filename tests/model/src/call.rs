@@ -98,11 +98,14 @@ impl Model {
         }
     }
 
-    /// What a seq of a live session stands for now.
+    /// As a retry of the same body would be told; `None`: no such session, or a seq not met yet.
     #[must_use]
     pub fn answer(&self, id: SessionId, seq: Seq) -> Option<Outcome> {
-        self.live(id)?;
-        self.stands_for(id, seq)
+        let session = self.live(id)?;
+        if self.body(id, seq).is_none() && seq > session.seen_through {
+            return None;
+        }
+        Some(self.stands_for(id, seq).unwrap_or(Outcome::Refused(Refusal::Gone)))
     }
 
     fn acquire(&mut self, id: SessionId, seq: Seq, acquire: &Acquire) -> Result<Outcome, Refusal> {

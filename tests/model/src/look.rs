@@ -68,7 +68,7 @@ impl Model {
         })
     }
 
-    /// `after` counts only in order of names.
+    /// In the order of `sort`, then of names; behind the object named `after`, which counts as unwaited for if it is gone.
     #[must_use]
     pub fn list(
         &self,
@@ -81,17 +81,18 @@ impl Model {
             self.objects.iter().filter(|object| object.name.as_str().starts_with(prefix));
         let mut items: Vec<_> = matching.map(|object| self.summary(object)).collect();
         let total = items.len() as u64;
-        items.sort_by(|one, other| one.name.cmp(&other.name));
-        match sort {
-            Sort::Name => {
-                items.retain(|item| after.is_none_or(|after| item.name.as_str() > after));
-            }
-            Sort::LongestWait => items.sort_by_key(|item| match item.longest_wait_stamp_ms {
-                0 => u64::MAX,
-                stamp_ms => stamp_ms,
-            }),
-            Sort::MostWaiters => items.sort_by_key(|item| std::cmp::Reverse(item.queue_len)),
-        }
+        let key = |name: &str| {
+            let waits = self.waits.iter().filter(|wait| wait.name.as_str() == name);
+            let longest_ms = waits.clone().map(|wait| wait.since_stamp_ms).next();
+            let rank = match sort {
+                Sort::Name => 0,
+                Sort::LongestWait => longest_ms.unwrap_or(u64::MAX),
+                Sort::MostWaiters => u64::MAX - waits.count() as u64,
+            };
+            (rank, name.to_owned())
+        };
+        items.sort_by_cached_key(|item| key(item.name.as_str()));
+        items.retain(|item| after.is_none_or(|after| key(item.name.as_str()) > key(after)));
         items.truncate(limit);
         Page { items, total, revision: self.revision() }
     }

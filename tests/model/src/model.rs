@@ -123,8 +123,12 @@ impl Model {
         self.events.clear();
         self.fresh.clear();
         let before = self.highest_priorities();
-        let outcome = self.decide(context, command).unwrap_or_else(Outcome::Refused);
+        let mut outcome = self.decide(context, command).unwrap_or_else(Outcome::Refused);
         self.settle(&before);
+        if let (Outcome::Attached(standing), Command::Attach(attach)) = (&mut outcome, command) {
+            // What stands afterwards, grants of this entry included.
+            *standing = self.standing(attach.key.id);
+        }
         self.forget_what_is_idle();
         Step {
             revision: Revision(self.revision),

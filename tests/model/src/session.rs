@@ -11,10 +11,9 @@ use crate::model::{Hold, Model, Session, and_a_tenth};
 
 impl Model {
     pub(crate) fn open(&mut self, open: &Open) -> Result<Outcome, Refusal> {
-        if let Some(known) = self.sessions.iter().find(|session| session.secret == open.secret) {
-            if known.ended {
-                return Err(Refusal::SessionExpired);
-            }
+        // An ended session is forgotten sooner or later; its secret opens a new one from the beginning.
+        let mut live = self.sessions.iter().filter(|session| !session.ended);
+        if let Some(known) = live.find(|session| session.secret == open.secret) {
             if known.epoch != Epoch(1) {
                 return Err(Refusal::Fenced { epoch: known.epoch });
             }
