@@ -1,4 +1,5 @@
 //! Three real processes: what a cluster survives, and what it refuses.
 
+mod failover;
 mod identity;
 mod restart;

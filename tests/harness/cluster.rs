@@ -31,6 +31,7 @@ pub struct Cluster {
     network: [u8; 2],
     nodes: Vec<Option<Process>>,
     extra: Vec<String>,
+    environment: Vec<Vec<(String, String)>>,
 }
 
 impl Cluster {
@@ -41,6 +42,15 @@ impl Cluster {
 
     /// The same with further arguments of `conclave server`.
     pub fn start_with(size: usize, extra: &[&str]) -> Self {
+        Self::start_in(size, extra, &|_| Vec::new())
+    }
+
+    /// The same with environment variables of each node.
+    pub fn start_in(
+        size: usize,
+        extra: &[&str],
+        environment: &dyn Fn(usize) -> Vec<(String, String)>,
+    ) -> Self {
         let mut cluster = Self {
             folder: tempfile::Builder::new()
                 .prefix("conclave-cluster")
@@ -49,6 +59,7 @@ impl Cluster {
             network: own_network(),
             nodes: (0..size).map(|_| None).collect(),
             extra: extra.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: (0..size).map(environment).collect(),
         };
         for node in 0..size {
             cluster.restart(node);
@@ -101,7 +112,12 @@ impl Cluster {
         arguments.extend(["--cluster".into(), list]);
         arguments.extend(["--data-dir".into(), self.data_dir(node).display().to_string()]);
         arguments.extend(self.extra.iter().cloned());
-        let process = Process::start(conclave(), arguments, &[], self.folder.path(), &name(node));
+        let environment: Vec<_> = self.environment[node]
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let folder = self.folder.path();
+        let process = Process::start(conclave(), arguments, &environment, folder, &name(node));
         self.nodes[node] = Some(process);
     }
 
