@@ -322,3 +322,6 @@ impl<T> Schedule<T> {
         self.counters.timers.store(self.alarms.len() as u64, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;
