@@ -11,7 +11,7 @@ use conclave_machine::{
 };
 
 use crate::memory::{Client, KnownHold, Memory, keep};
-use crate::profile::{Action, Profile};
+use crate::profile::{Action, CROWD_MAX, CROWD_MIN, Profile};
 use crate::rng::Rng;
 
 /// One random case.
@@ -21,12 +21,20 @@ pub struct Generator {
     memory: Memory,
     term: u64,
     stamp_ms: u64,
+    /// The crowd goes home.
+    draining: bool,
 }
 
 impl Generator {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        Self { profile, memory: Memory::default(), term: 1, stamp_ms: 1_700_000_000_000 }
+        Self {
+            profile,
+            memory: Memory::default(),
+            term: 1,
+            stamp_ms: 1_700_000_000_000,
+            draining: false,
+        }
     }
 
     /// The next command, by this step's seed and all that was learnt.
@@ -90,11 +98,9 @@ impl Generator {
         } else if action == Action::Open && live >= self.profile.clients && rng.chance(90) {
             action = Action::Acquire;
         }
-        match action {
+        match self.crowded(action, rng) {
             Action::Open => Command::Open(self.open(rng)),
-            Action::Acquire => self.call(rng, Self::acquire),
-            Action::Release => self.call(rng, Self::release),
-            Action::Adopt => self.call(rng, Self::adopt),
+            call @ (Action::Acquire | Action::Release | Action::Adopt) => self.call(rng, call),
             Action::Retry => self.retry(rng),
             Action::Cancel => self.cancel(rng),
             Action::TimeOut => self.time_out(rng),
@@ -113,6 +119,22 @@ impl Generator {
                 Command::ConfirmLosses { session: client.key.id, through }
             }
             Action::Due => Command::Due(self.due(rng)),
+        }
+    }
+
+    /// A crowd gathers, then goes home, then gathers again.
+    fn crowded(&mut self, action: Action, rng: &mut Rng) -> Action {
+        let waiting = self.memory.waits.len();
+        self.draining = waiting > if self.draining { CROWD_MIN } else { CROWD_MAX };
+        let going = [Action::Release, Action::Cancel, Action::TimeOut];
+        match action {
+            Action::Acquire if self.draining => *rng.pick(&going).expect("some"),
+            Action::Release | Action::Cancel | Action::TimeOut
+                if self.profile.crowd && !self.draining =>
+            {
+                Action::Acquire
+            }
+            other => other,
         }
     }
 
@@ -173,14 +195,37 @@ impl Generator {
         key
     }
 
-    fn call(&mut self, rng: &mut Rng, op: fn(&Self, &mut Rng, SessionId) -> Op) -> Command {
-        let client = self.client(rng);
+    /// Mostly one that has something to release or to adopt.
+    fn caller(&self, rng: &mut Rng, action: Action) -> &Client {
+        let memory = &self.memory;
+        let able: Vec<_> = memory
+            .holds
+            .iter()
+            .filter(|hold| !hold.lost && hold.unadopted == (action == Action::Adopt))
+            .filter_map(|hold| memory.clients.iter().find(|client| client.key.id == hold.session))
+            .collect();
+        match rng.pick(&able) {
+            Some(client) if action != Action::Acquire && rng.chance(90) => client,
+            Some(_) | None => self.client(rng),
+        }
+    }
+
+    fn op(&self, rng: &mut Rng, action: Action, id: SessionId) -> Op {
+        match action {
+            Action::Release => self.release(rng, id),
+            Action::Adopt => self.adopt(rng, id),
+            _ => self.acquire(rng),
+        }
+    }
+
+    fn call(&mut self, rng: &mut Rng, action: Action) -> Command {
+        let client = self.caller(rng, action);
         let id = client.key.id;
         let mut call = Call {
             key: self.spoilt(rng, client.key),
             seq: Seq(client.next_seq),
             seen_through: Seq(client.seen_through),
-            op: op(self, rng, id),
+            op: self.op(rng, action, id),
         };
         if self.wrong(rng) {
             match rng.below(5) {
@@ -207,18 +252,23 @@ impl Generator {
         Command::Call(call)
     }
 
-    fn acquire(&self, rng: &mut Rng, _: SessionId) -> Op {
+    fn acquire(&self, rng: &mut Rng) -> Op {
         let max_hold_ms = match rng.below(8) {
             0 if self.wrong(rng) => MAX_HOLD_MS_MAX + 1,
             0 => MAX_HOLD_MS_MAX,
             1 | 2 => 1 + rng.below(100),
             _ => 0,
         };
+        let try_percent = match (self.profile.stubborn, self.profile.crowd) {
+            (true, _) => 90,
+            (_, true) => 3,
+            (false, false) => 30,
+        };
         let priority = i32::try_from(rng.below(self.profile.priorities)).expect("a few") - 1;
         Op::Acquire(Acquire {
             name: name(rng.below(self.profile.names)),
             demand: Demand::Mutex,
-            wait: !rng.chance(if self.profile.stubborn { 90 } else { 30 }),
+            wait: !rng.chance(try_percent),
             priority,
             max_hold_ms,
             owner: rng
@@ -229,7 +279,11 @@ impl Generator {
     }
 
     fn release(&self, rng: &mut Rng, session: SessionId) -> Op {
-        Op::Release { token: self.hold(rng, |hold| hold.session == session && !hold.lost).1 }
+        Op::Release {
+            token: self
+                .hold(rng, |hold| hold.session == session && !hold.lost && !hold.unadopted)
+                .1,
+        }
     }
 
     fn adopt(&self, rng: &mut Rng, session: SessionId) -> Op {
@@ -265,7 +319,7 @@ impl Generator {
         }
         if self.wrong(rng) {
             call.op = match rng.below(3) {
-                0 => self.acquire(rng, client.key.id),
+                0 => self.acquire(rng),
                 1 => self.release(rng, client.key.id),
                 _ => self.adopt(rng, client.key.id),
             };
@@ -355,11 +409,12 @@ impl Generator {
     /// A running timer, but sessions expire more rarely than the rest; sometimes one that is gone.
     fn due(&self, rng: &mut Rng) -> Due {
         let memory = &self.memory;
-        let expire_percent = if self.profile.stubborn { 1 } else { 25 };
         let running: Vec<_> = memory
             .timers
             .iter()
-            .filter(|set| !matches!(set.timer, Timer::Session(_)) || rng.chance(expire_percent))
+            .filter(|set| {
+                !matches!(set.timer, Timer::Session(_)) || rng.chance(self.profile.expire_percent)
+            })
             .collect();
         let gone: Vec<_> = memory.timers_gone.iter().collect();
         let late = self.wrong(rng) || rng.chance(10);

@@ -55,24 +55,50 @@ pub struct Profile {
     /// How many of a hundred commands carry something wrong on purpose.
     pub(crate) wrong_percent: u64,
     /// Clients do nothing but try, and confirm nothing, so that the replay window fills up.
+    /// How many of a hundred running session timers a leader may find over.
+    pub(crate) expire_percent: u64,
     pub(crate) stubborn: bool,
+    /// One name, and a queue that grows to hundreds before it is drained again.
+    pub(crate) crowd: bool,
 }
+
+/// A crowd grows to this many waiters: several chunks of any sensible queue.
+pub(crate) const CROWD_MAX: usize = 700;
+/// ... and is drained to this many before it grows again.
+pub(crate) const CROWD_MIN: usize = 10;
 
 impl Profile {
     #[must_use]
     pub fn draw(rng: &mut Rng) -> Self {
         // One in twelve cases never confirms: a window of 1,024 answers is then met within a few thousand steps.
-        let stubborn = rng.below(12) == 0;
+        let temper = rng.below(12);
+        let (stubborn, crowd) = (temper == 0, temper == 1);
         let factor = |rng: &mut Rng| *rng.pick(&[0, 1, 1, 1, 2, 5]).expect("some");
         Self {
-            names: 1 + rng.below(5),
+            names: if crowd { 1 } else { 1 + rng.below(5) },
             clients: if stubborn { 2 } else { 1 + rng.index(7) },
             owners: 1 + rng.below(3),
             priorities: 1 + rng.below(3),
-            weights: ACTIONS.iter().map(|(_, weight)| weight * factor(rng)).collect(),
-            confirm_percent: if stubborn { 0 } else { *rng.pick(&[10, 60, 100]).expect("some") },
+            weights: ACTIONS
+                .iter()
+                .map(|(action, weight)| match action {
+                    Action::Acquire if stubborn || crowd => weight * 5,
+                    Action::Close | Action::Kill | Action::Resume if stubborn => *weight,
+                    _ => weight * factor(rng),
+                })
+                .collect(),
+            confirm_percent: match temper {
+                0 => 0,
+                1 => 100,
+                _ => *rng.pick(&[10, 60, 100]).expect("some"),
+            },
             wrong_percent: *rng.pick(&[0, 3, 10, 30]).expect("some"),
+            expire_percent: match temper {
+                0 | 1 => 1,
+                _ => *rng.pick(&[1, 5, 30]).expect("some"),
+            },
             stubborn,
+            crowd,
         }
     }
 
@@ -91,12 +117,12 @@ impl Profile {
         unreachable!("the weights add up to their total")
     }
 
-    /// A stubborn client's session must live long enough to fill its window.
+    /// A stubborn client's session must live long enough to fill its window, and a crowd long enough to gather.
     fn tempered(&self, action: Action, rng: &mut Rng) -> Action {
+        let patient = (self.stubborn || self.crowd) && rng.chance(95);
         match action {
-            Action::Close | Action::Kill | Action::Resume if self.stubborn && rng.chance(95) => {
-                Action::Acquire
-            }
+            Action::Close | Action::Kill | Action::Resume if patient => Action::Acquire,
+            Action::Attach if self.crowd && patient => Action::Acquire,
             other => other,
         }
     }

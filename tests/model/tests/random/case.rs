@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) losses: u64,
     pub(crate) sessions_ended: u64,
     pub(crate) restored: u64,
+    /// The longest queue.
+    pub(crate) queue_len_max: u32,
 }
 
 impl Tally {
@@ -25,11 +27,15 @@ impl Tally {
         self.losses += other.losses;
         self.sessions_ended += other.sessions_ended;
         self.restored += other.restored;
+        self.queue_len_max = self.queue_len_max.max(other.queue_len_max);
     }
 
     fn count(&mut self, step: &Step) {
         self.steps += 1;
         self.grants += u64::from(matches!(step.outcome, Outcome::Granted { .. }));
+        if let Outcome::Queued { position } = step.outcome {
+            self.queue_len_max = self.queue_len_max.max(position);
+        }
         for event in &step.events {
             match event {
                 Event::Granted { .. } => {
@@ -155,9 +161,34 @@ impl Case {
         self.restore(digest)
     }
 
+    /// Records of which one is missing, one is there twice or two are exchanged make no machine.
+    fn spoil(&mut self, records: &[Record]) -> Result<(), String> {
+        let at = self.rng.index(records.len());
+        let mut spoilt = records.to_vec();
+        let how = match self.rng.below(3) {
+            0 => {
+                spoilt.remove(at);
+                "is missing"
+            }
+            1 => {
+                spoilt.insert(at, records[at].clone());
+                "is there twice"
+            }
+            _ => {
+                spoilt.swap(at, (at + 1) % records.len());
+                "is exchanged with the next one"
+            }
+        };
+        if spoilt != records && Machine::from_records(spoilt).is_ok() {
+            return Err(format!("restored although record {at} {how}: {:?}", records[at]));
+        }
+        Ok(())
+    }
+
     /// Goes on with a machine that was put together from records.
     fn restore(&mut self, digest: u64) -> Result<(), String> {
         let records: Vec<Record> = self.machine.records().collect();
+        self.spoil(&records)?;
         let restored = Machine::from_records(records.clone());
         let restored = restored.map_err(|error| format!("not restored: {error}"))?;
         if restored.digest() != digest {
