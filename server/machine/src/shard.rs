@@ -52,7 +52,8 @@ pub(crate) struct Sharded<K, V> {
 impl<K: ShardKey, V: Clone> Sharded<K, V> {
     /// All shards are one and the same empty map until written to.
     pub(crate) fn new() -> Self {
-        Self { shards: vec![Arc::new(BTreeMap::new()); SHARDS] }
+        let empty = Arc::new(BTreeMap::new());
+        Self { shards: vec![empty; SHARDS] }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {

@@ -1,0 +1,5 @@
+//! What is too long for a script: crowds of waiters and sessions, and snapshots with everything that can go wrong in them.
+
+mod bench;
+mod crowds;
+mod snapshots;
