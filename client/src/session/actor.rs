@@ -87,8 +87,9 @@ impl Actor {
                 let _ = reply.send(result);
             }
         }
-        // The stream is dropped here: an ended session is not attached any more.
-        let Self { core, rpc, commands, .. } = self;
+        let Self { core, rpc, commands, line, .. } = self;
+        // An ended session has no stream, and is not attached any more.
+        drop(line);
         afterlife::run(core, rpc, commands).await;
     }
 

@@ -29,8 +29,8 @@ impl Core {
     /// What the cluster lists for a resumed session: holds to adopt, and losses.
     pub(crate) fn on_resumed(&mut self, standing: v1::Standing, now: Moment) {
         self.on_losses(standing.losses, now);
-        let unadopted = standing.holds.iter().filter(|hold| hold.unadopted);
-        self.unadopted = unadopted.map(|hold| hold.token).collect();
+        self.unadopted =
+            standing.holds.iter().filter(is_adoptable).map(|hold| hold.token).collect();
     }
 
     /// A stream is up again: whatever was granted by then and is not listed as held is lost, everything else goes on.
@@ -42,8 +42,6 @@ impl Core {
         // First, since it is what the deadline hangs on.
         self.keep_alive(now);
         self.on_losses(standing.losses, now);
-        let is_held =
-            |hold: &&v1::StandingHold| HoldState::from_wire(hold.state) == Some(HoldState::Held);
         let listed: std::collections::HashSet<u64> =
             standing.holds.iter().filter(is_held).map(|hold| hold.token).collect();
         for (token, held) in &self.held {
@@ -52,8 +50,8 @@ impl Core {
                 held.core.lose(self.lost(LostReason::Revoked, now));
             }
         }
-        let unadopted = standing.holds.iter().filter(|hold| hold.unadopted);
-        self.unadopted = unadopted.map(|hold| hold.token).collect();
+        self.unadopted =
+            standing.holds.iter().filter(is_adoptable).map(|hold| hold.token).collect();
         let mut seqs: Vec<u64> = self.pending.keys().copied().collect();
         seqs.sort_unstable();
         for seq in seqs {
@@ -289,6 +287,15 @@ impl Core {
         };
         self.answer(pending, answer);
     }
+}
+
+fn is_held(hold: &&v1::StandingHold) -> bool {
+    HoldState::from_wire(hold.state) == Some(HoldState::Held)
+}
+
+/// What was revoked cannot be adopted and need not be claimed.
+fn is_adoptable(hold: &&v1::StandingHold) -> bool {
+    hold.unadopted && is_held(hold)
 }
 
 fn end_from_wire(ended: v1::SessionEnded) -> SessionEnd {
