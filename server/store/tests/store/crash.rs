@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::process::Stdio;
 
 use conclave_store::{LogEntry, LogPosition, LogState, LogStore, SnapshotStore, StoredVote};
 
 use crate::child::{SNAPSHOT_RECORDS, command, lines, snapshot_record};
-use crate::common::{append, entries, entry, open, read_all, vote, wait};
+use crate::common::{append, entries, entry, have_strace, open, read_all, vote, wait};
 
 /// One operation, chosen from its number and the state that it meets: the same in the child and in the model.
 #[derive(Debug, Clone)]
@@ -127,20 +128,56 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         }
         child.wait().unwrap();
 
-        let found = Model::of(&open(dir.path()));
-        if found != model {
-            let op = Op::choose(number, &model.state);
-            let under_way = op.outcomes().into_iter().map(|op| model.after(&op));
-            assert!(
-                under_way.into_iter().any(|outcome| outcome == found),
-                "round {round}: {found:?}\nis neither {model:?}\nnor after {op:?}"
-            );
-            model = found;
-            number += 1;
-        }
+        check_round(&mut model, &mut number, dir.path(), &format!("round {round}"));
     }
     assert!(number > 1_500, "only {number} operations");
     assert!(model.state.purged.is_some_and(|purged| purged.index > 300), "{:?}", model.state);
+}
+
+/// Opens the log after a kill: it must be what was acknowledged, or that and what was under way.
+fn check_round(model: &mut Model, number: &mut u64, dir: &Path, round: &str) {
+    let found = Model::of(&open(dir));
+    if found == *model {
+        return;
+    }
+    let op = Op::choose(*number, &model.state);
+    assert!(
+        op.outcomes().iter().any(|outcome| model.after(outcome) == found),
+        "{round}: {found:?}\nis neither {model:?}\nnor after {op:?}"
+    );
+    *model = found;
+    *number += 1;
+}
+
+/// Stopped at the n-th write, or between a write and its fdatasync, for every n of a run over several chunks. The call
+/// fails instead of the process being killed in it: it leaves the same files, for a failed log does no more I/O.
+#[test]
+fn a_process_stopped_between_every_write_and_its_sync_loses_nothing() {
+    if !have_strace("a_process_stopped_between_every_write_and_its_sync_loses_nothing") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut number = 0;
+    let mut model = Model::of(&open(dir.path()));
+    for call in ["writev", "fdatasync"] {
+        for when in 1..=15 {
+            let rule = format!("inject={call}:error=EIO:when={when}");
+            let trace = format!("trace={call}");
+            let wrapper =
+                ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &rule];
+            let mut command = command(&wrapper, "mixed", dir.path(), number);
+            let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+            let before = number;
+            for acknowledged in lines(&mut child) {
+                acknowledge(&mut model, &mut number, &acknowledged);
+            }
+            assert!(!child.wait().unwrap().success());
+            // One write and one fdatasync each, a rotation a few more: the end came when it should.
+            assert!(number - before < when, "{call} {when}: {} operations", number - before);
+            check_round(&mut model, &mut number, dir.path(), &format!("{call} {when}"));
+        }
+    }
+    assert!(number > 100, "only {number} operations");
 }
 
 fn acknowledge(model: &mut Model, number: &mut u64, said: &str) {

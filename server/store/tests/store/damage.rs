@@ -77,6 +77,28 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_only() {
     }
 }
 
+/// A power cut in a batch of many records leaves a prefix of them.
+#[test]
+fn a_log_cut_anywhere_in_its_last_chunk_opens_with_a_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    let (good, _, read) = some_log(dir.path());
+    let (last_file, bytes) = good.last_key_value().unwrap();
+    let mut lens = std::collections::BTreeSet::new();
+    for kept in 0..bytes.len() {
+        restore(dir.path(), &good);
+        fs::write(last_file, &bytes[..kept]).unwrap();
+        let log = try_open(dir.path()).unwrap();
+        let end = log.state().last.unwrap().index;
+        let found = read_all(&log);
+        // Before the purge and after it the log begins elsewhere; where it ends is what was cut.
+        let common = found.iter().filter(|one| one.position.index > 10);
+        let expected = read.iter().filter(|one| one.position.index <= end);
+        assert!(common.eq(expected), "kept {kept}");
+        lens.insert(end);
+    }
+    assert!(lens.len() >= 5, "{lens:?}");
+}
+
 #[test]
 fn a_tail_of_zeros_loses_the_last_record_only() {
     let dir = tempfile::tempdir().unwrap();
