@@ -12,6 +12,8 @@ mod command;
 mod digest;
 mod due;
 mod event;
+#[cfg(test)]
+mod full;
 mod hold;
 mod ids;
 mod inspect;

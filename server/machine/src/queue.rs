@@ -180,3 +180,102 @@ impl Queue {
         (chunk, index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Demand;
+    use crate::ids::{Seq, SessionId};
+    use crate::name::Labels;
+
+    fn waiter(priority: i32, arrival: u64) -> Arc<WaiterRecord> {
+        Arc::new(WaiterRecord {
+            session: SessionId(1),
+            seq: Seq(arrival),
+            fingerprint: 0,
+            demand: Demand::Mutex,
+            priority,
+            arrival,
+            max_hold_ms: 0,
+            owner: None,
+            metadata: Labels::default(),
+            since_stamp_ms: 0,
+        })
+    }
+
+    /// Against a plain sorted list, over enough waiters to split and join chunks; seeded, so the same every time.
+    #[test]
+    fn it_behaves_like_a_sorted_list() {
+        for (seed, priorities) in [(1_u64, 1), (2, 3), (3, 1_000)] {
+            let (mut queue, mut plain) = (Queue::default(), Vec::<Place>::new());
+            let mut random = seed;
+            let mut draw = |below: u64| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (random >> 33) % below
+            };
+            for arrival in 0..6_000 {
+                // Grows to some thousands, then shrinks to nothing.
+                let grows = draw(100) < if arrival < 4_000 { 80 } else { 20 };
+                if grows || plain.is_empty() {
+                    let priority = draw(priorities) as i32;
+                    queue.insert(waiter(priority, arrival));
+                    plain.push(Place::new(priority, arrival));
+                    plain.sort_unstable();
+                } else {
+                    let place = plain.remove(draw(plain.len() as u64) as usize);
+                    assert_eq!(Place::of(&queue.remove(place).unwrap()), place);
+                    assert!(queue.remove(place).is_none());
+                    assert!(queue.get(place).is_none() && queue.position(place).is_none());
+                }
+                if arrival % 97 == 0 {
+                    agree(&queue, &plain);
+                }
+            }
+            agree(&queue, &plain);
+        }
+    }
+
+    fn agree(queue: &Queue, plain: &[Place]) {
+        queue.check().unwrap();
+        assert!(queue.iter().map(|waiter| Place::of(waiter)).eq(plain.iter().copied()));
+        assert_eq!(queue.first().map(Place::of), plain.first().copied());
+        assert_eq!(queue.last_place(), plain.last().copied());
+        for (place, position) in plain.iter().zip(1..) {
+            assert_eq!(queue.position(*place), Some(position));
+        }
+        let mut leaders = plain.to_vec();
+        leaders.dedup_by_key(|place| place.priority);
+        assert!(queue.leaders().map(Place::of).eq(leaders));
+    }
+
+    /// Neither a long line nor one that was thinned out keeps more chunks than its waiters need.
+    #[test]
+    fn chunks_follow_the_waiters() {
+        let mut queue = Queue::default();
+        for arrival in 0..10_000 {
+            queue.insert(waiter(0, arrival));
+        }
+        assert_eq!(queue.chunks.len(), 10_000_usize.div_ceil(CHUNK_MAX));
+        for arrival in (0..10_000).filter(|arrival| arrival % 50 != 0) {
+            queue.remove(Place::new(0, arrival));
+        }
+        assert!(queue.chunks.len() <= 1 + 200 / (CHUNK_MAX / 4), "{}", queue.chunks.len());
+        queue.check().unwrap();
+    }
+
+    /// A write after a clone copies one chunk; the clone keeps what it had.
+    #[test]
+    fn a_clone_shares_all_other_chunks() {
+        let mut queue = Queue::default();
+        for arrival in 0..10_000 {
+            queue.insert(waiter(0, arrival));
+        }
+        let snapshot = queue.clone();
+        queue.remove(Place::new(0, 5_000));
+        let shared = queue.chunks.iter().filter(|chunk| Arc::strong_count(chunk) == 2).count();
+        assert_eq!(shared, queue.chunks.len() - 1);
+        assert_eq!((queue.len(), snapshot.len()), (9_999, 10_000));
+        assert!(snapshot.get(Place::new(0, 5_000)).is_some());
+        snapshot.check().unwrap();
+    }
+}

@@ -130,3 +130,56 @@ impl<K: ShardKey, V: Clone> Sharded<K, Arc<V>> {
         self.get_mut(key).map(Arc::make_mut)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn sorted_merges_all_shards_in_order() {
+        let mut map = Sharded::new();
+        for number in (0..5_000_u64).rev() {
+            assert!(map.insert(SessionId(number * 3), number).is_none());
+        }
+        assert_eq!(map.len(), 5_000);
+        assert!(
+            map.sorted().map(|(id, number)| (id.0, *number)).eq((0..5_000).map(|n| (n * 3, n)))
+        );
+        assert_eq!(map.sorted().count(), map.iter().count());
+    }
+
+    /// Numbers drawn with a stride, as sessions are, and names that differ in one digit use all shards about alike.
+    #[test]
+    fn keys_spread_over_the_shards() {
+        let longest = |shards: &mut dyn Iterator<Item = usize>| {
+            let mut counts = vec![0; SHARDS];
+            shards.for_each(|shard| counts[shard] += 1);
+            counts.into_iter().max().expect("shards")
+        };
+        let many = SHARDS as u64 * 16;
+        for stride in [1, 2, 3, 4, 1024] {
+            let most = longest(&mut (0..many).map(|n| SessionId(n * stride).shard()));
+            assert!(most < 16 * 4, "stride {stride}: {most} in one shard");
+        }
+        let name = |n| Name::new(&format!("job/{n}")).expect("a name").shard();
+        let most = longest(&mut (0..many).map(name));
+        assert!(most < 16 * 4, "names: {most} in one shard");
+    }
+
+    #[test]
+    fn a_write_after_a_clone_copies_one_shard() {
+        let mut map = Sharded::new();
+        for number in 0..5_000 {
+            map.insert(SessionId(number), Arc::new(number));
+        }
+        let snapshot = map.clone();
+        *map.edit(&SessionId(7)).expect("it is there") = 70;
+        assert!(map.edit(&SessionId(9_999)).is_none());
+        let copied = map.shards.iter().filter(|shard| Arc::strong_count(shard) == 1).count();
+        assert_eq!(copied, 1);
+        assert_eq!(snapshot.get(&SessionId(7)).map(|number| **number), Some(7));
+        assert_eq!(map.get(&SessionId(7)).map(|number| **number), Some(70));
+    }
+}
