@@ -284,3 +284,6 @@ impl<Q: Quorum> Task<Q> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,6 @@ fn tiding_of(event: &Event) -> Option<Tiding> {
         | Event::Contended { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
