@@ -57,3 +57,8 @@ pub use crate::view::{
     ObjectLine, ObjectList, ObjectView, Role, SessionDetails, SessionHold, SessionLine,
     SessionList, SessionWait, Sort, Statistics, Waiter,
 };
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -52,6 +52,7 @@ impl Core {
         }
         self.unadopted =
             standing.holds.iter().filter(is_adoptable).map(|hold| hold.token).collect();
+        self.on_unheard(&standing.holds, now);
         let mut seqs: Vec<u64> = self.pending.keys().copied().collect();
         seqs.sort_unstable();
         for seq in seqs {
@@ -63,6 +64,22 @@ impl Core {
             self.send(Request::AckStoppedToken(token));
         }
         self.publish(now);
+    }
+
+    /// Grants that this client never heard of and that were taken away meanwhile: no guard was made of them, so nobody uses them.
+    fn on_unheard(&mut self, holds: &[v1::StandingHold], now: Moment) {
+        for hold in holds {
+            if HoldState::from_wire(hold.state) != Some(HoldState::Revoked) {
+                continue;
+            }
+            if let Some(pending) = self.pending.remove(&hold.seq) {
+                self.seen(hold.seq, now);
+                let lost = self.early_losses.remove(&hold.token);
+                let lost = lost.unwrap_or_else(|| self.lost(LostReason::Revoked, now));
+                self.stopped.insert(hold.token);
+                self.answer(pending, Answer::Lost(lost));
+            }
+        }
     }
 
     /// One message of an established stream.

@@ -165,14 +165,15 @@ impl ResumeBuilder {
     /// # Cancel safety
     /// Dropping the future leaves the session either as it was or taken over by nobody; resume it again.
     pub async fn open(self) -> Result<Resumed, Error> {
-        let nonce: [u8; 16] = rand::random();
+        let mut nonce: [u8; 16] = rand::random();
+        let mut expected_epoch = self.expected_epoch;
         // The TTL is known only from the answer; the default sets the pace of the attempts.
         let mut dialled = Dialler::new(&self.rpc, &self.clock, TTL);
         loop {
             let first = Request::Resume(v1::ResumeRequest {
                 session: self.session.get(),
                 secret: self.secret.to_bytes().to_vec(),
-                expected_epoch: self.expected_epoch,
+                expected_epoch,
                 nonce: nonce.to_vec(),
             });
             let (link, resumed) = match dialled.attempt(first).await? {
@@ -187,6 +188,13 @@ impl ResumeBuilder {
                 next_seq: resumed.next_seq.max(1),
                 ttl: Duration::from_millis(resumed.ttl_ms),
             };
+            // An old first attempt leaves too little to live on: once more, in an epoch of its own.
+            if self.clock.now().since(dialled.first_sent) > identity.ttl / 2 {
+                nonce = rand::random();
+                expected_epoch = resumed.epoch;
+                dialled.first_sent = self.clock.now();
+                continue;
+            }
             let shared = Arc::new(Shared::new(identity, self.clock.clone(), dialled.first_sent));
             let standing = resumed.standing.unwrap_or_default();
             let (session, unadopted) = start(&self.rpc, shared, link, Some(standing));

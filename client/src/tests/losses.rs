@@ -118,13 +118,24 @@ async fn a_grant_that_was_lost_before_it_was_heard_is_no_guard() {
             ..v1::Standing::default()
         };
         scene.stream.attached(5, standing).await;
-        let again = scene.stream.call().await;
-        // The outcome that was recorded, though it holds no more.
-        scene.stream.grant(again.seq, 5, 3, 0);
+        // Nobody uses it, so the next holder need not wait; and it is not asked for again.
         assert_eq!(scene.stream.next().await, Some(Request::AckStoppedToken(5)));
     });
     match result {
         Err(Error::Lost(lost)) => assert_eq!(*lost.reason(), LostReason::MaxHold),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_grant_that_follows_its_own_loss_is_no_guard() {
+    let mut scene = Scene::open().await;
+    let mutex = scene.session.mutex("x");
+    let (result, ()) = tokio::join!(mutex.lock(), async {
+        let call = scene.stream.call().await;
+        scene.stream.say(4, 1, Message::Lost(loss(1, 5, v1::LossReason::MaxHold)));
+        scene.stream.grant(call.seq, 5, 3, 0);
+        assert_eq!(scene.stream.next().await, Some(Request::AckStoppedToken(5)));
+    });
+    assert!(matches!(result, Err(Error::Lost(_))), "{result:?}");
 }

@@ -118,6 +118,36 @@ async fn a_successor_adopts_what_its_predecessor_held() {
 }
 
 #[tokio::test]
+async fn a_resume_that_took_too_long_is_made_once_more_in_an_epoch_of_its_own() {
+    let mut fake = Fake::start("a").await;
+    let clock = Clock::manual();
+    let client = Client::connect([fake.address()]).expect("fine").with_clock(clock.clone());
+    let builder = client.resume(SessionId::new(1), SessionSecret::from_bytes([7; 16]));
+    let (resumed, _streams) = tokio::join!(builder.open(), async {
+        let answer = |epoch| {
+            Message::Resumed(v1::ResumeResponse {
+                epoch,
+                next_seq: 9,
+                ttl_ms: 10_000,
+                ..v1::ResumeResponse::default()
+            })
+        };
+        let mut first = fake.accept().await;
+        let Some(Request::Resume(one)) = first.next().await else { panic!("no resume") };
+        clock.advance(seconds(8.0));
+        first.say(20, 0, answer(2));
+        let mut second = fake.accept().await;
+        let Some(Request::Resume(two)) = second.next().await else { panic!("no resume") };
+        assert_eq!((one.expected_epoch, two.expected_epoch), (0, 2));
+        assert_ne!(one.nonce, two.nonce);
+        second.say(21, 0, answer(3));
+        (first, second)
+    });
+    let session = resumed.expect("resumed").session;
+    assert_eq!((session.epoch(), session.deadline()), (3, seconds(9.0)));
+}
+
+#[tokio::test]
 async fn a_resume_of_what_is_gone_is_refused_and_never_a_new_session() {
     let mut fake = Fake::start("a").await;
     let client = Client::connect([fake.address()]).expect("fine");
