@@ -1,1 +1,58 @@
-fn main() {}
+//! The binary `conclave`: daemon and command line. This file reads the command line, builds the runtime by hand (so that
+//! commands under a lock are started from the main thread) and turns results into exit codes.
+
+mod args;
+mod commands;
+mod failure;
+mod identity;
+mod job;
+mod output;
+mod supervisor;
+mod voice;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use clap::Parser as _;
+use failure::{Failure, code};
+use tokio::runtime::{Builder, Runtime};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    match run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.report();
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Completions(args) => Ok(commands::completions::run(&args)),
+        Command::Health(args) => commands::health::run(&global, &args),
+        _ => Ok(0),
+    }
+}
+
+/// Everything that looks or asks: one thread is enough and starts fastest.
+fn one_thread() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(code::INTERNAL, format!("no runtime: {error}"), ""))
+}
+
+/// Help goes to standard output with 0; wrong usage is 2, of `lock` 125 as with timeout(1), since 2 may be the
+/// command's own.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _closed = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let is_lock = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "lock");
+    ExitCode::from(if is_lock { code::INTERNAL } else { code::USAGE })
+}

@@ -1,0 +1,83 @@
+//! The signals that `conclave lock` hears. What its starter had ignored stays ignored, for it and for the command.
+
+use std::future::pending;
+use std::io;
+
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{self, SignalKind, signal};
+
+use crate::job::is_ignored;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// TERM, INT or HUP.
+    Asked(Signal),
+    /// A child ended or was stopped.
+    Child,
+    Suspend,
+    Continued,
+}
+
+#[derive(Debug)]
+pub(super) struct Signals {
+    term: Option<unix::Signal>,
+    interrupt: Option<unix::Signal>,
+    hang_up: Option<unix::Signal>,
+    child: Option<unix::Signal>,
+    suspend: Option<unix::Signal>,
+    continued: Option<unix::Signal>,
+}
+
+impl Signals {
+    /// From now on a request to end is answered by us. Ctrl-Z still stops us at once: nothing runs yet.
+    pub(super) fn to_end() -> io::Result<Self> {
+        Ok(Self {
+            term: listen(Signal::SIGTERM)?,
+            interrupt: listen(Signal::SIGINT)?,
+            hang_up: listen(Signal::SIGHUP)?,
+            child: None,
+            suspend: None,
+            continued: None,
+        })
+    }
+
+    /// Also what concerns a command. Before it is started, so that nothing is missed.
+    pub(super) fn of_a_command(&mut self) -> io::Result<()> {
+        self.child = Some(signal(SignalKind::child())?);
+        self.suspend = listen(Signal::SIGTSTP)?;
+        self.continued = Some(signal(SignalKind::from_raw(Signal::SIGCONT as i32))?);
+        Ok(())
+    }
+
+    /// The next one. Cancel safe.
+    pub(super) async fn next(&mut self) -> Arrived {
+        tokio::select! {
+            biased;
+            // A continue that came before a stop must not be taken for the one after it.
+            () = heard(&mut self.continued) => Arrived::Continued,
+            () = heard(&mut self.child) => Arrived::Child,
+            () = heard(&mut self.term) => Arrived::Asked(Signal::SIGTERM),
+            () = heard(&mut self.interrupt) => Arrived::Asked(Signal::SIGINT),
+            () = heard(&mut self.hang_up) => Arrived::Asked(Signal::SIGHUP),
+            () = heard(&mut self.suspend) => Arrived::Suspend,
+        }
+    }
+}
+
+fn listen(which: Signal) -> io::Result<Option<unix::Signal>> {
+    if is_ignored(which) {
+        return Ok(None);
+    }
+    signal(SignalKind::from_raw(which as i32)).map(Some)
+}
+
+async fn heard(stream: &mut Option<unix::Signal>) {
+    match stream {
+        Some(stream) => {
+            if stream.recv().await.is_none() {
+                pending::<()>().await;
+            }
+        }
+        None => pending().await,
+    }
+}
