@@ -12,7 +12,7 @@ mod voice;
 
 use std::process::ExitCode;
 
-use args::{Arguments, Command};
+use args::{Arguments, BenchCommand, Command};
 use clap::Parser as _;
 use failure::{Failure, code};
 use tokio::runtime::{Builder, Runtime};
@@ -36,13 +36,33 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Command::Completions(args) => Ok(commands::completions::run(&args)),
         Command::Health(args) => commands::health::run(&global, &args),
-        _ => Ok(0),
+        Command::Lock(args) => one_thread()?.block_on(commands::lock::run(&global, &args)),
+        Command::Status(args) => one_thread()?.block_on(commands::status::run(&global, &args)),
+        Command::Inspect(args) => one_thread()?.block_on(commands::inspect::run(&global, &args)),
+        Command::List(args) => one_thread()?.block_on(commands::list::run(&global, &args)),
+        Command::Sessions(args) => one_thread()?.block_on(commands::sessions::run(&global, &args)),
+        Command::ForceRelease(args) => {
+            one_thread()?.block_on(commands::operator::force_release(&global, &args))
+        }
+        Command::StepDown(args) => {
+            one_thread()?.block_on(commands::operator::step_down(&global, &args))
+        }
+        Command::Bench(args) => {
+            let BenchCommand::Lock(args) = args.what;
+            many_threads()?.block_on(commands::bench::lock(&global, &args))
+        }
     }
 }
 
 /// Everything that looks or asks: one thread is enough and starts fastest.
 fn one_thread() -> Result<Runtime, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(code::INTERNAL, format!("no runtime: {error}"), ""))
+}
+
+/// For a load that one thread could not make.
+fn many_threads() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(code::INTERNAL, format!("no runtime: {error}"), ""))
 }
 

@@ -27,6 +27,8 @@ enum Line {
     Whole(String),
     /// Replaces the one before; on a terminal only.
     Passing(String),
+    /// Takes the passing one away.
+    Clear,
 }
 
 /// Writes to standard error from a thread of its own.
@@ -56,7 +58,7 @@ impl Voice {
 
     pub(crate) fn tell(&self, what: &impl Tell) {
         let text = match self.format {
-            Format::Table => format!("conclave: {}", what.sentence()),
+            Format::Table => what.sentence(),
             Format::Json => serde_json::to_string(what).unwrap_or_default(),
         };
         let _full = self.lines.try_send(Line::Whole(text));
@@ -67,6 +69,11 @@ impl Voice {
         if self.shows_progress() {
             let _full = self.lines.try_send(Line::Passing(text));
         }
+    }
+
+    /// Takes the passing line away.
+    pub(crate) fn clear(&self) {
+        let _full = self.lines.try_send(Line::Clear);
     }
 
     /// Writes what is left, within a bound.
@@ -80,6 +87,7 @@ impl Voice {
 }
 
 fn write_all(queue: &Receiver<Line>) {
+    crate::job::never_stopped_by_writing();
     let mut passing = false;
     let mut out = io::stderr();
     // Nothing helps when standard error is gone; the job goes on without it.
@@ -92,6 +100,7 @@ fn write_all(queue: &Receiver<Line>) {
         match line {
             Line::Whole(text) => write(format!("{clear}{text}\n")),
             Line::Passing(text) => write(format!("{clear}{text}")),
+            Line::Clear => write(clear.to_owned()),
         }
     }
     if passing {

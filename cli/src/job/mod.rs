@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, getpid};
 
-pub(crate) use terminal::Tty;
+pub(crate) use terminal::{Tty, never_stopped_by_writing};
 
 /// What the kernel told about the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -67,10 +67,20 @@ impl Tty {
     }
 }
 
-/// In the background even taking the terminal back would stop us, unless SIGTTOU is blocked for that moment.
-fn blocking_ttou<T>(act: impl FnOnce() -> T) -> T {
+/// For a thread that writes while the command has the terminal: under `stty tostop` that would stop all of us.
+pub(crate) fn never_stopped_by_writing() {
+    let _cannot_fail = ttou().thread_block();
+}
+
+fn ttou() -> SigSet {
     let mut set = SigSet::empty();
     set.add(Signal::SIGTTOU);
+    set
+}
+
+/// In the background even taking the terminal back would stop us, unless SIGTTOU is blocked for that moment.
+fn blocking_ttou<T>(act: impl FnOnce() -> T) -> T {
+    let set = ttou();
     let blocked = set.thread_block();
     let result = act();
     if blocked.is_ok() {
