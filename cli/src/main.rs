@@ -73,6 +73,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let is_lock = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "lock");
+    let is_lock =
+        std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "lock");
     ExitCode::from(if is_lock { code::INTERNAL } else { code::USAGE })
 }

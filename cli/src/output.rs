@@ -43,9 +43,11 @@ fn write_out(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             Err(Failure::new(code::REFUSED, "standard output was closed", ""))
         }
-        Err(error) => {
-            Err(Failure::new(code::REFUSED, format!("cannot write to standard output: {error}"), ""))
-        }
+        Err(error) => Err(Failure::new(
+            code::REFUSED,
+            format!("cannot write to standard output: {error}"),
+            "",
+        )),
     }
 }
 
@@ -71,11 +73,8 @@ pub(crate) async fn print_watched<T: Show>(
             Err(failure) => return Err(failure),
         };
         // Home, the text, then clear what is left of the one before: this does not flicker.
-        let text = if clears {
-            format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
-        } else {
-            text
-        };
+        let text =
+            if clears { format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")) } else { text };
         write_out(&text)?;
         tokio::time::sleep(watch.interval.max(Duration::from_millis(50))).await;
     }

@@ -146,12 +146,15 @@ pub(crate) struct ListArgs {
 
 /// List the sessions, show one, or end one
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   conclave sessions
   conclave sessions billing@
   conclave sessions show 42
-  conclave sessions kill 42 --reason 'host is gone'")]
+  conclave sessions kill 42 --reason 'host is gone'"
+)]
 pub(crate) struct SessionsArgs {
     #[command(subcommand)]
     pub(crate) action: Option<SessionsCommand>,

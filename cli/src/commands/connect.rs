@@ -40,8 +40,7 @@ fn advice(refusal: &Refusal) -> &'static str {
 
 /// A client as others should know it: `billing@host-7 pid 4711`.
 pub(crate) fn who<'a>(name: &str, session: u64, label: impl Fn(&str) -> Option<&'a str>) -> String {
-    let mut text =
-        if name.is_empty() { format!("session {session}") } else { printable(name) };
+    let mut text = if name.is_empty() { format!("session {session}") } else { printable(name) };
     if let Some(host) = label("host")
         && !text.contains('@')
     {

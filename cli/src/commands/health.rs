@@ -33,7 +33,10 @@ pub(crate) fn run(global: &Global, args: &HealthArgs) -> Result<u8, Failure> {
     for endpoint in &global.endpoints {
         match ask(endpoint, path, global.connect_timeout) {
             Ok(200) => {
-                output::print(global.output, &Healthy { endpoint: endpoint.clone(), healthy: true })?;
+                output::print(
+                    global.output,
+                    &Healthy { endpoint: endpoint.clone(), healthy: true },
+                )?;
                 return Ok(0);
             }
             Ok(status) => {

@@ -59,8 +59,7 @@ fn object_table(object: &ObjectView) -> String {
         text += &format!("\n{}", output::draw(&table));
     }
     if !object.queue.is_empty() {
-        let mut table =
-            output::new_table(&["position", "waiter", "session", "priority", "waited"]);
+        let mut table = output::new_table(&["position", "waiter", "session", "priority", "waited"]);
         output::align_right(&mut table, &[0, 2, 3, 4]);
         for waiter in &object.queue {
             table.add_row([

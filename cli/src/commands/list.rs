@@ -19,7 +19,13 @@ impl Show for Shown {
             return "nothing is held or waited for\n".to_owned();
         }
         let mut table = output::new_table(&[
-            "name", "kind", "holder", "token", "held", "waiting", "longest wait",
+            "name",
+            "kind",
+            "holder",
+            "token",
+            "held",
+            "waiting",
+            "longest wait",
         ]);
         output::align_right(&mut table, &[3, 4, 5, 6]);
         for object in &self.0.objects {

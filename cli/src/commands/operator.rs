@@ -21,17 +21,16 @@ impl Show for Released {
     fn table(&self) -> String {
         let name = printable(&self.name);
         if self.revoked {
-            format!("{name}: the holder was told to stop; the next is granted as soon as it surely did\n")
+            format!(
+                "{name}: the holder was told to stop; the next is granted as soon as it surely did\n"
+            )
         } else {
             format!("{name}: free\n")
         }
     }
 }
 
-pub(crate) async fn force_release(
-    global: &Global,
-    args: &ForceReleaseArgs,
-) -> Result<u8, Failure> {
+pub(crate) async fn force_release(global: &Global, args: &ForceReleaseArgs) -> Result<u8, Failure> {
     let admin = connect::client(global)?.admin();
     let forced = admin.force_release(&args.name, Token::new(args.token), args.now, &args.by).await;
     let forced = forced.map_err(|error| match &error {

@@ -121,7 +121,10 @@ struct Killed {
 
 impl Show for Killed {
     fn table(&self) -> String {
-        format!("session {} is ended; its holds are freed as soon as it surely stopped\n", self.session)
+        format!(
+            "session {} is ended; its holds are freed as soon as it surely stopped\n",
+            self.session
+        )
     }
 }
 

@@ -10,7 +10,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid};
 
 /// Starts the command as the leader of a new process group that is killed when this thread ends.
-#[expect(unsafe_code, reason = "the parent-death signal can only be asked for by the child itself, after the fork")]
+#[expect(
+    unsafe_code,
+    reason = "the parent-death signal can only be asked for by the child itself, after the fork"
+)]
 pub(super) fn in_own_group(command: &mut Command) -> io::Result<Pid> {
     let parent = getpid();
     command.process_group(0);

@@ -93,11 +93,9 @@ async fn ask(mutex: &Mutex, args: &LockArgs) -> Result<MutexGuard, NoGrant> {
 fn not_acquired(held: &HeldBy, args: &LockArgs) -> Failure {
     let name = printable(&args.name);
     let mut text = match held.holders.first() {
-        Some(first) => format!(
-            "{name} is held by {}, held {}",
-            connect::holder(first),
-            span(first.held_ms)
-        ),
+        Some(first) => {
+            format!("{name} is held by {}, held {}", connect::holder(first), span(first.held_ms))
+        }
         None if held.queue_len > 0 => format!("{name} is about to be granted to another"),
         None => format!("{name} was not granted in time"),
     };

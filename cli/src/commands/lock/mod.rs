@@ -101,8 +101,7 @@ async fn under_the_grant(
             return Err(cannot_start(args, &error));
         }
     };
-    let driver =
-        Driver { job, tty, supervisor, voice, on_lost: args.on_lost.clone(), environment };
+    let driver = Driver { job, tty, supervisor, voice, on_lost: args.on_lost.clone(), environment };
     let lost = pin!(async {
         watch.lost().await;
     });
@@ -204,9 +203,7 @@ impl signals::Arrived {
     fn code(self) -> u8 {
         match self {
             Self::Asked(signal) => job::code_of_signal(signal),
-            Self::Child | Self::Suspend | Self::Continued => {
-                job::code_of_signal(Signal::SIGTERM)
-            }
+            Self::Child | Self::Suspend | Self::Continued => job::code_of_signal(Signal::SIGTERM),
         }
     }
 }
