@@ -4,7 +4,7 @@
 use conclave_machine::{Command, Context, Event, Machine, Outcome, Record};
 use conclave_model::{Generator, Model, Observer, Profile, Rng, Step};
 
-use crate::compare;
+use crate::{compare, spoil};
 
 /// What happened, to know that it was not nothing.
 #[derive(Debug, Default)]
@@ -161,34 +161,11 @@ impl Case {
         self.restore(digest)
     }
 
-    /// Records of which one is missing, one is there twice or two are exchanged make no machine.
-    fn spoil(&mut self, records: &[Record]) -> Result<(), String> {
-        let at = self.rng.index(records.len());
-        let mut spoilt = records.to_vec();
-        let how = match self.rng.below(3) {
-            0 => {
-                spoilt.remove(at);
-                "is missing"
-            }
-            1 => {
-                spoilt.insert(at, records[at].clone());
-                "is there twice"
-            }
-            _ => {
-                spoilt.swap(at, (at + 1) % records.len());
-                "is exchanged with the next one"
-            }
-        };
-        if spoilt != records && Machine::from_records(spoilt).is_ok() {
-            return Err(format!("restored although record {at} {how}: {:?}", records[at]));
-        }
-        Ok(())
-    }
-
     /// Goes on with a machine that was put together from records.
     fn restore(&mut self, digest: u64) -> Result<(), String> {
         let records: Vec<Record> = self.machine.records().collect();
-        self.spoil(&records)?;
+        spoil::misplace(&records, &mut self.rng)?;
+        spoil::alter(&records, digest, &mut self.rng)?;
         let restored = Machine::from_records(records.clone());
         let restored = restored.map_err(|error| format!("not restored: {error}"))?;
         if restored.digest() != digest {

@@ -9,6 +9,7 @@ mod coverage;
 mod promises;
 mod quiet;
 mod shrink;
+mod spoil;
 mod watchman;
 
 use std::sync::Mutex;
