@@ -129,6 +129,27 @@ impl Alarms {
         self.queue.peek().map(|&Reverse((moment, _))| moment)
     }
 
+    /// The sessions whose `Due` was proposed and is not known to be decided.
+    pub(crate) fn expiries_under_way(&self) -> Vec<(SessionId, Generation)> {
+        let under_way = |(timer, slot): (&Timer, &Slot)| match (timer, slot.state) {
+            (Timer::Session(session), State::Proposed | State::Unknown) => {
+                Some((*session, slot.generation))
+            }
+            (Timer::Session(_), State::Running) => None,
+            (Timer::Adoption(_) | Timer::HoldEnd(..) | Timer::MaxHold(..), _) => None,
+        };
+        self.slots.iter().filter_map(under_way).collect()
+    }
+
+    /// A `Due` of this generation may yet be applied.
+    pub(crate) fn may_be_in_log(&mut self, session: SessionId, generation: Generation) {
+        if let Some(slot) = self.slots.get_mut(&Timer::Session(session))
+            && slot.generation == generation
+        {
+            slot.state = State::Unknown;
+        }
+    }
+
     /// The TTL of a session, without the tenth on top that only the server adds.
     pub(crate) fn ttl(&self, session: SessionId) -> Option<Duration> {
         self.slots.get(&Timer::Session(session)).map(|slot| slot.after * 10 / 11)

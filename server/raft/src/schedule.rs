@@ -7,7 +7,8 @@
 //! * a `Due` of a session is proposed only while no keepalive of it awaits its confirmation, and never in doubt (the clock came
 //!   late, or the quorum was out of reach);
 //! * a doubt ends with a swift confirmation that started after it arose, and then everybody has a full period;
-//! * nothing survives the end of a leadership.
+//! * nothing survives the end of a term. A leadership that is taken back and given again within one term (the majority was
+//!   silent for a while) has not ended: an expiry that is in its log is still under way.
 
 mod dues;
 mod keepalives;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use conclave_machine::{Command, Due, Machine, Revision, Seq, SessionId, Term, Timer};
+use conclave_machine::{Command, Due, Generation, Machine, Revision, Seq, SessionId, Term, Timer};
 
 use crate::alarms::{Alarms, State};
 use crate::answer::{Decided, LeaderHint, NotLeader, ProposeError};
@@ -68,6 +69,8 @@ pub(crate) struct Schedule<T> {
     term: Option<Term>,
     /// Who leads instead, as far as known.
     leader: Option<LeaderHint>,
+    /// Expiries that may be in the log of this term, though the node stopped leading since.
+    in_log: Option<(Term, Vec<(SessionId, Generation)>)>,
     /// Timers up to here were read from the machine, not from tidings.
     read_at: Revision,
     alarms: Alarms,
@@ -100,6 +103,7 @@ impl<T> Schedule<T> {
             number: 0,
             term: None,
             leader: None,
+            in_log: None,
             read_at: Revision(0),
             alarms: Alarms::default(),
             orphans: Orphans::default(),
@@ -120,6 +124,13 @@ impl<T> Schedule<T> {
         self.term = Some(term);
         self.looked_at = now;
         self.read(now, machine);
+        if let Some((of, expiries)) = self.in_log.take()
+            && of == term
+        {
+            for (session, generation) in expiries {
+                self.alarms.may_be_in_log(session, generation);
+            }
+        }
     }
 
     /// Tidings were lost: reads everything anew, in full.
@@ -146,7 +157,9 @@ impl<T> Schedule<T> {
         for asked in waiting.into_all() {
             self.refuse(asked, KeepAliveError::NotLeader { leader: leader.clone() });
         }
-        self.term = None;
+        if let Some(term) = self.term.take() {
+            self.in_log = Some((term, self.alarms.expiries_under_way()));
+        }
         self.leader = leader;
         self.alarms = Alarms::default();
         self.orphans = Orphans::default();

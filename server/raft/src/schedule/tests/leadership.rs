@@ -69,6 +69,57 @@ fn a_node_that_stopped_leading_proposes_nothing() {
 }
 
 #[test]
+fn a_leadership_taken_back_and_given_again_in_one_term_remembers_an_expiry_in_flight() {
+    let mut stage = Stage::leading();
+    let (ann, bob) = (stage.open(), stage.open());
+    stage.pass(PERIOD - SECOND);
+    stage.attach(bob);
+    stage.pass(SECOND);
+    assert!(stage.is_expiring(ann));
+    // The majority is silent for a while, but elects nobody else. The leader calls itself one again, in the same term.
+    stage.lose_leadership();
+    stage.lose_leadership();
+    stage.lead(stage.term);
+    let (numbers, others) = (stage.keep_alive(ann), stage.keep_alive(bob));
+    stage.look();
+    stage.confirm();
+    assert!(!stage.is_acknowledged(numbers), "its expiry is still in the log");
+    assert!(stage.is_acknowledged(others));
+    let (_, command) = stage.proposals.pop_front().expect("it was proposed");
+    assert_eq!(stage.apply(command), conclave_machine::Outcome::Done);
+    assert!(!stage.lives(ann));
+}
+
+#[test]
+fn an_expiry_of_an_earlier_term_cannot_happen_any_more_once_this_node_leads() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    stage.pass(PERIOD);
+    assert!(stage.is_expiring(ann));
+    stage.lose_leadership();
+    stage.lead(Term(5));
+    let number = stage.keep_alive(ann);
+    stage.look();
+    stage.confirm();
+    assert!(stage.is_acknowledged(number));
+}
+
+#[test]
+fn an_attach_settles_what_a_leadership_taken_back_left_open() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    stage.pass(PERIOD);
+    stage.lose_leadership();
+    // Applied while this node calls itself no leader.
+    stage.attach(ann);
+    stage.lead(stage.term);
+    let number = stage.keep_alive(ann);
+    stage.look();
+    stage.confirm();
+    assert!(stage.is_acknowledged(number));
+}
+
+#[test]
 fn what_was_gathered_for_one_leadership_is_not_acknowledged_by_the_next() {
     let mut stage = Stage::leading();
     let ann = stage.open();

@@ -92,6 +92,7 @@ impl Witness {
             23 => match self.dice.roll(12) {
                 0 => self.change_leader(),
                 1 => self.attach(),
+                2 => self.lose_majority_for_a_while(),
                 _ => {}
             },
             _ => self.stage.look(),
@@ -129,6 +130,19 @@ impl Witness {
             self.alive_until.insert(key.id, self.stage.now + PERIOD);
             self.forget_what_cannot_happen();
         }
+    }
+
+    /// The leadership is taken back and given again in the same term; the log keeps what was proposed.
+    fn lose_majority_for_a_while(&mut self) {
+        self.unknown.extend(self.stage.proposals.drain(..).map(|(_, command)| command));
+        self.stage.lose_leadership();
+        self.stage.confirmations.clear();
+        self.stage.now = self.stage.now + Duration::from_millis(self.dice.roll(500));
+        self.stage.lead(self.stage.term);
+        let full = self.stage.now + PERIOD;
+        let sure = |session: &SessionId| !self.expiring.contains(session);
+        let promised = self.alive_until.iter_mut().filter(|(session, _)| sure(session));
+        promised.for_each(|(_, until)| *until = full);
     }
 
     /// What was under way is committed by the next leader, or never.
