@@ -31,7 +31,8 @@ pub enum Command {
     Attach(Attach),
     /// A new process takes the session over: raises the epoch. Renews the session.
     Resume(Resume),
-    /// Ends the session in good order: waits are cancelled, holds freed at once.
+    /// Ends the session in good order: waits are cancelled, what is held is freed at once. What was revoked before, or was
+    /// never adopted by this process, still waits for its end.
     Close { key: SessionKey },
     /// A mutation of a session, exactly once.
     Call(Call),

@@ -2,7 +2,7 @@
 //!
 //! It never reads a clock, a file, a thread or a random number, and iterates over ordered maps only, so that the same
 //! log gives the same state, outcomes and events on every node and in every year. Time reaches it as a command that the
-//! leader proposed ([`Due`]) or that the edge proposed ([`Command::TimeOut`]).
+//! leader proposed ([`Due`]) or that the edge proposed ([`Command::TimeOut`]). The fine print stands in `RULES.md`.
 #![no_std]
 
 extern crate alloc;
