@@ -19,7 +19,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 ];
 
 /// All Rust files of the repository, relative to its root.
-fn rust_files() -> Vec<(PathBuf, String)> {
+pub(crate) fn rust_files() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     walk(&root(), &mut found);
     assert!(

@@ -1,6 +1,7 @@
 //! What a machine can check of how this house is built: the import law, the manifests, the shape of files, the licences.
 
 mod files;
+mod guarantees;
 mod licences;
 mod manifests;
 
