@@ -170,3 +170,6 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

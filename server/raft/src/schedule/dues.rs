@@ -54,15 +54,14 @@ impl<T> Schedule<T> {
     ) {
         match result {
             // What it did came as tidings before; only what they left as it was is looked at here.
-            Ok(_) => match machine.timer_generation(&due.timer) {
-                None => self.leave_proposed(now, due, None),
-                // Refused though nothing moved: another leader's entry carried it, so this leadership is over.
-                Some(generation) if generation == due.generation => {
+            Ok(_) => {
+                let current = machine.timer_generation(&due.timer);
+                if current == Some(due.generation) {
+                    // Refused though nothing moved: another leader's entry carried it, so this leadership is over.
                     self.doubt = Some(now);
-                    self.leave_proposed(now, due, Some(State::Unknown));
                 }
-                Some(_) => self.leave_proposed(now, due, Some(State::Running)),
-            },
+                self.leave_proposed(now, due, current.map(|_| State::Running));
+            }
             // Presumably this leadership is over. If it is not, everybody has a full period before the next attempt.
             Err(error) => {
                 self.doubt = Some(now);

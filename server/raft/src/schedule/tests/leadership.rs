@@ -256,6 +256,20 @@ fn a_slow_confirmation_is_a_lost_contact() {
 }
 
 #[test]
+fn a_confirmation_that_was_slow_between_two_looks_is_a_lost_contact_too() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    stage.keep_alive(ann);
+    stage.look();
+    stage.pass(ELECTION);
+    assert_eq!(stage.confirmations.len(), 1);
+    stage.now = stage.now + STEP / 2;
+    stage.confirm();
+    stage.look();
+    assert_eq!(stage.confirmations.len(), 1, "the leader asks again, for itself");
+}
+
+#[test]
 fn a_failed_confirmation_extends_everyone_first() {
     let mut stage = Stage::leading();
     let (ann, bob) = (stage.open(), stage.open());

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use conclave_machine::{
-    Command, Due, Generation, Outcome, Refusal, Secret, SessionKey, Term, Timer,
+    Command, Due, Epoch, Generation, Nonce, Outcome, Refusal, Resume, Secret, SessionKey, Term,
+    Timer,
 };
 
 use super::stage::{PERIOD, SECOND, Stage, TERM};
@@ -78,6 +79,26 @@ fn a_keepalive_that_arrives_with_the_deadline_goes_before_the_expiry() {
 }
 
 #[test]
+fn a_key_that_became_valid_behind_an_expiry_in_flight_is_held_back_too() {
+    let mut stage = Stage::leading();
+    let ann = stage.open_with(100, 0);
+    // Its resume is not applied yet, so it does not stand against an expiry.
+    let resumed = SessionKey { epoch: Epoch(2), ..ann };
+    let number = stage.keep_alive(resumed);
+    stage.look();
+    let (session, secret, expected) = (ann.id, ann.secret, ann.epoch);
+    stage.apply(Command::Resume(Resume { session, secret, expected, nonce: Nonce(1) }));
+    stage.pass(7 * STEP);
+    assert!(stage.is_expiring(resumed));
+    stage.confirm();
+    assert_eq!(stage.answer(number), None);
+    assert_eq!(stage.decide(), Outcome::Done);
+    stage.settle();
+    let refused = Err(KeepAliveError::Refused(Refusal::SessionExpired));
+    assert_eq!(stage.answer(number), Some(&refused));
+}
+
+#[test]
 fn a_stranger_cannot_hold_an_expiry_off() {
     let mut stage = Stage::leading();
     let ann = stage.open();
@@ -139,7 +160,7 @@ fn an_expiry_in_another_leaders_entry_does_nothing() {
     stage.term = Term(4);
     assert_eq!(stage.decide(), Outcome::Refused(Refusal::Stale));
     assert!(stage.lives(ann));
-    // Whatever this node still believes, it acknowledges nothing and proposes nothing again at once.
+    // Whatever this node still believes: nothing without a new confirmation, and nothing is proposed again at once.
     let number = stage.keep_alive(ann);
     stage.pass(5 * SECOND);
     assert!(!stage.is_acknowledged(number));
@@ -276,6 +297,8 @@ fn an_old_generation_never_replaces_a_newer_one() {
     let set = conclave_machine::TimerSet { timer, generation: Generation(0), after_ms: 1 };
     let late = crate::inbox::Tiding::Timer(set);
     stage.schedule.tiding(stage.now, None, late, &stage.machine);
-    stage.pass(SECOND);
+    stage.pass(PERIOD - STEP);
     assert_eq!(stage.dues(), []);
+    stage.pass(STEP);
+    assert!(stage.is_expiring(ann));
 }
