@@ -7,7 +7,7 @@ use std::time::Duration;
 use conclave_proto::v1;
 use conclave_proto::v1::session_service_client::SessionServiceClient;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Refusal};
 use crate::ids::{SessionId, SessionSecret};
@@ -36,9 +36,11 @@ pub(super) async fn run(
     let identity = core.identity();
     let end = core.ended();
     let mut sayings = FuturesUnordered::new();
-    let say = |token| say_stopped(&rpc, identity.id, identity.secret, identity.ttl, &end, token);
+    let say = |token, then: Option<Then>| {
+        say_stopped(&rpc, identity.id, identity.secret, identity.ttl, &end, token, then)
+    };
     for token in core.take_stopped() {
-        sayings.push(say(token));
+        sayings.push(say(token, None));
     }
     let mut open = true;
     while open || !sayings.is_empty() {
@@ -52,12 +54,15 @@ pub(super) async fn run(
                 Some(Command::Call { call, .. }) => {
                     let answer = match call.op {
                         Op::Release { token } => match core.dropped_after_end(token) {
-                            Some(lost) => {
-                                // A close frees its holds by itself.
-                                if *lost.reason() != LostReason::SessionEnded(SessionEnd::Closed) {
-                                    sayings.push(say(token));
-                                }
+                            // A close frees its holds by itself.
+                            Some(lost) if *lost.reason() == LostReason::SessionEnded(SessionEnd::Closed) => {
                                 Answer::Lost(lost)
+                            }
+                            Some(lost) => {
+                                // Who waits for the release may end the process right after it: answered once it was said.
+                                let then = call.reply.map(|reply| (reply, Answer::Lost(lost)));
+                                sayings.push(say(token, then));
+                                continue;
                             }
                             None => Answer::Refused(Refusal::NotHolder),
                         },
@@ -73,6 +78,9 @@ pub(super) async fn run(
     }
 }
 
+/// What a release is answered once the cluster was told.
+type Then = (oneshot::Sender<Answer>, Answer);
+
 /// The cluster expires a session later than its client does, and only then there is a cooling hold to end: said again then.
 async fn say_stopped(
     rpc: &Rpc,
@@ -81,6 +89,7 @@ async fn say_stopped(
     ttl: Duration,
     end: &SessionEnd,
     token: u64,
+    mut then: Option<Then>,
 ) {
     let times = if *end == SessionEnd::Expired { 3 } else { 1 };
     for time in 0..times {
@@ -96,6 +105,9 @@ async fn say_stopped(
             .await;
         if let Err(error) = said {
             tracing::debug!(token, "the end of a lost hold's use was not heard: {error}");
+        }
+        if let Some((reply, answer)) = then.take() {
+            let _ = reply.send(answer);
         }
     }
 }
