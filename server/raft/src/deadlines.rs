@@ -247,13 +247,13 @@ impl<Q: Quorum> Task<Q> {
     fn heed(&mut self, happened: Vec<Happened>) {
         let mut happened = happened.into_iter().peekable();
         while happened.peek().is_some() {
-            let now = self.clock.now();
+            let (now, delivered) = (self.clock.now(), self.hub.delivered());
             self.quorum.look(|machine| {
                 for what in happened.by_ref().take(CHUNK) {
                     match what {
                         Happened::Asked(asked) => self.schedule.keep_alive(asked, machine),
                         Happened::Confirmed(number, result) => {
-                            self.schedule.confirmed(now, number, result, machine);
+                            self.schedule.confirmed(now, number, result, delivered, machine);
                         }
                         Happened::Decided(number, result) => {
                             self.schedule.decided(now, number, result, machine);

@@ -30,6 +30,8 @@ struct Shared {
     /// Sessions with a listener: apply looks no further when there is none.
     listening: AtomicUsize,
     attachments: AtomicU64,
+    /// Every notice of this revision has left.
+    delivered: AtomicU64,
     inbox: Arc<Inbox>,
 }
 
@@ -96,6 +98,7 @@ impl Hub {
             shards,
             listening: AtomicUsize::new(0),
             attachments: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
             inbox: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -167,14 +170,19 @@ impl Hub {
         if let Some(reply) = reply {
             reply.decide(Decided { revision, outcome });
         }
-        if self.shared.listening.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        for (n, event) in (1..).zip(events) {
-            if let Some(session) = told_to(event) {
-                self.tell(session, revision, n, event);
+        if self.shared.listening.load(Ordering::SeqCst) > 0 {
+            for (n, event) in (1..).zip(events) {
+                if let Some(session) = told_to(event) {
+                    self.tell(session, revision, n, event);
+                }
             }
         }
+        self.shared.delivered.store(revision.get(), Ordering::Release);
+    }
+
+    /// The last revision of which nothing is still to be told; what came by a snapshot was never told.
+    pub(crate) fn delivered(&self) -> Revision {
+        Revision(self.shared.delivered.load(Ordering::Acquire))
     }
 
     /// This node leads now; called before anybody is told so.

@@ -8,7 +8,8 @@ use crate::answer::{Decided, NotLeader, ProposeError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Confirmed {
     pub(crate) term: Term,
-    /// What the majority had committed then; the local machine has applied it, and the hub delivered it.
+    /// At least what the majority had committed then: the local machine has applied it, and the hub delivered what was
+    /// committed then.
     pub(crate) revision: Revision,
 }
 

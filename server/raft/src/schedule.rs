@@ -233,12 +233,14 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// The confirmation of this number ended.
+    /// The confirmation of this number ended. The hub has told everybody everything up to `delivered`: an acknowledgement
+    /// names no later revision, so that in a feed it stands behind all that it speaks of.
     pub(crate) fn confirmed(
         &mut self,
         now: Moment,
         number: u64,
         result: Result<Confirmed, NotLeader>,
+        delivered: Revision,
         machine: &Machine,
     ) {
         let Some(batch) = self.vigil.finish(number) else { return };
@@ -247,8 +249,10 @@ impl<T> Schedule<T> {
             Ok(confirmed) if self.term == Some(confirmed.term) => {
                 count(&self.counters.confirmations, 1);
                 self.settle_doubt(now, batch.started);
+                // Before the first delivery of this leadership nobody was listening.
+                let revision = confirmed.revision.min(delivered.max(self.read_at));
                 for asked in batch.asked {
-                    self.judge(now, asked, confirmed.revision, machine);
+                    self.judge(now, asked, revision, machine);
                 }
             }
             // Another leadership than the one whose deadlines are here.

@@ -246,3 +246,42 @@ fn an_acknowledgement_tells_only_losses_up_to_its_revision() {
     assert_eq!(stage.answer(number), Some(&Ok(KeepAliveAck { revision, losses: vec![] })));
     assert!(revision > Revision(0));
 }
+
+#[test]
+fn an_acknowledgement_speaks_of_nothing_that_the_hub_has_still_to_tell() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    let token = stage.hold(ann, 1, 0);
+    let number = stage.keep_alive(ann);
+    stage.look();
+    // Apply is in the midst of an entry: it is in the machine, and not told yet.
+    let delivered = stage.hub.delivered();
+    let (name, by) = (super::stage::name("lock"), "operator".into());
+    let force = Command::ForceRelease { name, token, now: false, by };
+    let context = conclave_machine::Context { term: TERM, stamp_ms: 0 };
+    stage.machine.apply(&context, force, &mut Vec::new());
+    assert!(stage.revision() > delivered);
+    stage.confirm();
+    assert_eq!(
+        stage.answer(number),
+        Some(&Ok(KeepAliveAck { revision: delivered, losses: vec![] }))
+    );
+}
+
+#[test]
+fn losses_that_came_with_a_snapshot_are_told_before_the_first_delivery() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    let token = stage.hold(ann, 1, 0);
+    stage.force_release(token);
+    // Another node has the same state, but delivered nothing of it.
+    let mut other = Stage::following();
+    other.machine = stage.machine.clone();
+    other.lead(Term(4));
+    let number = other.keep_alive(ann);
+    other.look();
+    other.confirm();
+    let Some(Ok(ack)) = other.answer(number) else { panic!("not acknowledged") };
+    assert_eq!(ack.revision, other.revision());
+    assert_eq!(ack.losses.iter().map(|loss| loss.token).collect::<Vec<_>>(), [token]);
+}

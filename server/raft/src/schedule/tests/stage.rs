@@ -199,7 +199,8 @@ impl Stage {
 
     pub(super) fn confirm_as(&mut self, result: Result<Confirmed, NotLeader>) {
         let number = self.confirmations.pop_front().expect("a confirmation was started");
-        self.schedule.confirmed(self.now, number, result, &self.machine);
+        let delivered = self.hub.delivered();
+        self.schedule.confirmed(self.now, number, result, delivered, &self.machine);
         self.collect();
     }
 
