@@ -23,6 +23,13 @@ pub struct Leadership {
     pub leader: Option<LeaderHint>,
 }
 
+impl Leadership {
+    /// Nothing was heard yet.
+    pub(crate) fn unknown() -> Self {
+        Self { term: Term(0), leading: false, leader: None }
+    }
+}
+
 /// A command was applied: at which revision, and what the machine answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {

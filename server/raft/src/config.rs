@@ -64,6 +64,9 @@ pub struct Retention {
     pub snapshot_every_bytes: u64,
     /// Log entries that are kept behind the newest snapshot.
     pub keep_entries: u64,
+    /// And no more of them than these bytes, however few entries that is; but never less than the older of the two kept
+    /// snapshots needs.
+    pub keep_bytes: u64,
     /// A follower that is further behind than this gets a snapshot instead of entries.
     pub lag_entries_max: u64,
 }
@@ -116,6 +119,7 @@ impl Default for Retention {
             snapshot_every_bytes: 128 << 20,
             // Never fewer: an installed snapshot's purge must not overtake an apply (openraft#2116).
             keep_entries: 50_000,
+            keep_bytes: 256 << 20,
             lag_entries_max: 150_000,
         }
     }

@@ -3,20 +3,40 @@
 mod alarms;
 mod answer;
 mod clock;
+mod codec;
 mod config;
+mod core;
 mod counters;
 mod deadlines;
 mod failure;
 mod feed;
+mod formation;
+mod growth;
 mod hub;
+mod identity;
 mod inbox;
 mod keepalive;
+mod keeper;
+mod launch;
+mod leadership;
+mod log_store;
+mod network;
+mod node;
 mod orphans;
+mod proposer;
 mod quorum;
 mod read;
+mod reader;
+mod retention;
 mod schedule;
+mod snapshots;
+mod state_machine;
 mod status;
+mod survey;
+mod types;
+mod view;
 mod vigil;
+mod watchdog;
 
 pub use answer::{Decided, LeaderHint, Leadership, NotLeader, ProposeError};
 pub use clock::{Clock, ManualClock, Moment, RealClock};
@@ -27,5 +47,21 @@ pub use failure::{Fatal, StartError, StepDownError};
 pub use feed::{Feed, FeedSender, Notice};
 pub use hub::{Hub, Reply, WaitAnswer, WaitTicket};
 pub use keepalive::{KeepAliveAck, KeepAliveError};
+pub use network::PeerEndpoint;
+pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};
 pub use status::{ClusterStatus, NodeStatus, Role};
+
+/// What openraft's own tests of storage need to see; nobody else may use it.
+#[doc(hidden)]
+pub mod storage {
+    pub use crate::codec::{
+        BatchBuilder, DecodeError, DecodedBatch, decode_batch, decode_record, encode_command,
+        encode_record,
+    };
+    pub use crate::log_store::LogStorage;
+    pub use crate::retention::Retained;
+    pub use crate::snapshots::Snapshots;
+    pub use crate::state_machine::StateMachine;
+    pub use crate::types::{Batch, MemberNode, TypeConfig};
+}

@@ -1,0 +1,256 @@
+//! The calling side: openraft's network over the connections to one peer.
+//!
+//! openraft gives every call the heartbeat interval as its time to live, replication included. Taken at its word that turns
+//! a slow fsync of a follower into an error, so entries have a patience of their own.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use conclave_proto::internal::v1 as proto;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::{FutureExt as _, Stream, future::BoxFuture};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, stream_append_sequential};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RPCTypes, RaftNetworkV2};
+use tonic::{Response, Status, Streaming};
+
+use super::connections::{Client, Connections, Lane};
+use super::header::Parties;
+use super::{snapshot, wire};
+use crate::identity::Myself;
+use crate::snapshots::StoredSnapshot;
+use crate::types::{MemberNode, Snapshot, TypeConfig, Vote};
+
+type Error = RPCError<TypeConfig>;
+type Answers = Streaming<proto::AppendStreamResponse>;
+
+/// Makes the clients that openraft asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) myself: Myself,
+    pub(crate) connections: Connections,
+}
+
+/// One peer on one lane.
+#[derive(Debug)]
+pub(crate) struct PeerClient {
+    network: Network,
+    target: u64,
+    address: String,
+    lane: Lane,
+}
+
+impl Network {
+    fn peer(&self, target: u64, node: &MemberNode, lane: Lane) -> PeerClient {
+        let address = self.myself.dial(node).to_owned();
+        PeerClient { network: self.clone(), target, address, lane }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = PeerClient;
+
+    async fn new_client(&mut self, target: u64, node: &MemberNode) -> PeerClient {
+        self.peer(target, node, Lane::Entries)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &MemberNode) -> PeerClient {
+        self.peer(target, node, Lane::Control)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &MemberNode) -> PeerClient {
+        self.peer(target, node, Lane::Snapshots)
+    }
+}
+
+impl PeerClient {
+    fn client(&self, lane: Lane) -> Result<Client, Error> {
+        let made = self.network.connections.client(&self.address, lane);
+        made.map_err(|error| Unreachable::new(&error).into())
+    }
+
+    fn parties(&self) -> Result<Parties, Error> {
+        let cluster = self.network.myself.cluster();
+        let cluster = cluster.ok_or_else(|| Unreachable::from_string("this node is unformed"))?;
+        Ok(Parties { cluster, from: self.network.myself.id(), to: self.target })
+    }
+
+    fn timeout(&self, action: RPCTypes, timeout: Duration) -> Error {
+        let (id, target) = (self.network.myself.id(), self.target);
+        Timeout { action, id, target, timeout }.into()
+    }
+
+    /// A small call, with a patience of its own.
+    async fn call<T>(
+        &self,
+        action: RPCTypes,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        let patience = self.network.connections.patience().call;
+        match tokio::time::timeout(patience, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(unreachable(&status)),
+            Err(_) => Err(self.timeout(action, patience)),
+        }
+    }
+
+    /// Entries without waiting for each answer. Answers come in the order of the requests.
+    async fn pipelined<'s, S>(
+        &'s self,
+        input: S,
+    ) -> Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Error>>, Error>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let mut client = self.client(Lane::Entries)?;
+        let asked = Arc::new(AtomicU64::new(0));
+        let counted = asked.clone();
+        let requests = input.map(move |request| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            proto::AppendStreamRequest { append: Some(wire::append(&request)) }
+        });
+        let request = self.parties()?.sign(requests);
+        let answers = self.call(RPCTypes::AppendEntries, client.append_stream(request)).await?;
+        let state = Some(Pipeline { peer: self, answers, asked, answered: 0 });
+        Ok(stream::unfold(state, |state| async move { state?.next().await }).boxed())
+    }
+}
+
+/// The answers still to come.
+struct Pipeline<'s> {
+    peer: &'s PeerClient,
+    answers: Answers,
+    asked: Arc<AtomicU64>,
+    answered: u64,
+}
+
+impl Pipeline<'_> {
+    /// The next answer and, unless it was an error, what follows it.
+    async fn next(
+        mut self,
+    ) -> Option<(Result<StreamAppendResult<TypeConfig>, Error>, Option<Self>)> {
+        let patience = self.peer.network.connections.patience().entries;
+        loop {
+            let before = self.answered;
+            let answer = match tokio::time::timeout(patience, self.answers.message()).await {
+                Ok(answer) => answer,
+                // Nothing was asked: nothing is late.
+                Err(_) if self.asked.load(Ordering::Relaxed) == before => continue,
+                Err(_) => {
+                    let late = self.peer.timeout(RPCTypes::AppendEntries, patience);
+                    return Some((Err(late), None));
+                }
+            };
+            self.answered += 1;
+            return match answer
+                .and_then(|answer| answer.map(wire::from_stream_response).transpose())
+            {
+                Ok(Some(answer)) => Some((Ok(answer), Some(self))),
+                Ok(None) => None,
+                Err(status) => Some((Err(unreachable(&status)), None)),
+            };
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerClient {
+    type SnapshotData = StoredSnapshot;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, Error> {
+        let mut client = self.client(self.lane)?;
+        let message = proto::AppendRequest { append: Some(wire::append(&rpc)) };
+        let request = self.parties()?.sign(message);
+        let answer = self.call(RPCTypes::AppendEntries, client.append(request)).await?;
+        wire::from_append_response(answer).map_err(|status| unreachable(&status))
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Error>>, Error>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        match self.lane {
+            Lane::Entries | Lane::Snapshots => self.pipelined(input).boxed(),
+            // A heartbeat is one question and one answer.
+            Lane::Control => stream_append_sequential(self, input, option),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Error> {
+        let mut client = self.client(Lane::Control)?;
+        let request = self.parties()?.sign(wire::vote_request(&rpc));
+        let answer = self.call(RPCTypes::Vote, client.vote(request)).await?;
+        wire::from_vote_response(answer).map_err(|status| unreachable(&status))
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Error> {
+        let mut client = self.client(Lane::Control)?;
+        let message = proto::PreVoteRequest { request: Some(wire::vote_request(&rpc)) };
+        let request = self.parties()?.sign(message);
+        let answer = self.call(RPCTypes::Vote, client.pre_vote(request)).await?;
+        let answer = answer.response.ok_or_else(|| Unreachable::from_string("no answer"))?;
+        wire::from_vote_response(answer).map_err(|status| unreachable(&status))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<StoredSnapshot>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let mut client = self.client(Lane::Snapshots).map_err(StreamingError::from)?;
+        let parties = self.parties().map_err(StreamingError::from)?;
+        let request = parties.sign(snapshot::parts(vote, snapshot));
+        let send = tokio::time::timeout(option.hard_ttl(), client.install_snapshot(request));
+        let answer = tokio::select! {
+            sent = send => match sent {
+                Ok(Ok(answer)) => answer.into_inner(),
+                Ok(Err(status)) => return Err(unreachable(&status).into()),
+                Err(_) => {
+                    return Err(self.timeout(RPCTypes::InstallSnapshot, option.hard_ttl()).into());
+                }
+            },
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+        };
+        let vote = wire::vote(answer.ballot).map_err(|status| unreachable(&status))?;
+        Ok(SnapshotResponse::new(vote))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, Error> {
+        let mut client = self.client(Lane::Control)?;
+        let request = self.parties()?.sign(wire::transfer_request(&req));
+        let answer = self.call(RPCTypes::TransferLeader, client.transfer_leader(request)).await?;
+        wire::from_transfer_response(answer, &req).map_err(|status| unreachable(&status))
+    }
+}
+
+/// Worth a pause before the next attempt.
+fn unreachable(status: &Status) -> Error {
+    Unreachable::from_string(format!("{:?}: {}", status.code(), status.message())).into()
+}

@@ -1,0 +1,158 @@
+//! The answering side of the calls between peers.
+
+use conclave_proto::internal::v1 as proto;
+use conclave_proto::internal::v1::peer_service_server::{PeerService, PeerServiceServer};
+use futures::stream::{BoxStream, StreamExt as _};
+use openraft::Raft;
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::header::{Answerer, Parties};
+use super::heard::Heard;
+use super::{MESSAGE_BYTES_MAX, snapshot, wire};
+use crate::formation;
+use crate::identity::Myself;
+use crate::snapshots::WeakSnapshots;
+use crate::state_machine::StateMachine;
+use crate::types::TypeConfig;
+
+/// Answers peers; made by [`Node::peer_service`](crate::Node::peer_service).
+#[derive(Debug)]
+pub struct PeerEndpoint {
+    myself: Myself,
+    raft: Raft<TypeConfig, StateMachine>,
+    /// A connection may outlive the node, whose files must be closed by then.
+    snapshots: WeakSnapshots,
+    heard: Heard,
+    /// One snapshot comes in at a time.
+    installing: Semaphore,
+}
+
+impl PeerEndpoint {
+    pub(crate) fn server(
+        myself: Myself,
+        raft: Raft<TypeConfig, StateMachine>,
+        snapshots: WeakSnapshots,
+        heard: Heard,
+    ) -> PeerServiceServer<Self> {
+        let installing = Semaphore::new(1);
+        PeerServiceServer::new(Self { myself, raft, snapshots, heard, installing })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Lets peers of this cluster pass.
+    fn admit<T>(&self, request: &Request<T>) -> Result<Parties, Status> {
+        let answerer = Answerer { cluster: self.myself.cluster(), id: self.myself.id() };
+        let parties = answerer.admit(request.metadata())?;
+        self.heard.note(parties.from);
+        Ok(parties)
+    }
+
+    async fn begun(&self) -> Result<bool, Status> {
+        self.raft.is_initialized().await.map_err(stopped)
+    }
+}
+
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("this node is stopping: {error}"))
+}
+
+#[tonic::async_trait]
+impl PeerService for PeerEndpoint {
+    type AppendStreamStream = BoxStream<'static, Result<proto::AppendStreamResponse, Status>>;
+
+    async fn introduce(
+        &self,
+        _request: Request<proto::IntroduceRequest>,
+    ) -> Result<Response<proto::IntroduceResponse>, Status> {
+        Ok(Response::new(formation::introduction(&self.myself, self.begun().await?)))
+    }
+
+    async fn form(
+        &self,
+        request: Request<proto::FormRequest>,
+    ) -> Result<Response<proto::FormResponse>, Status> {
+        let begun = self.begun().await?;
+        formation::form(&self.myself, request.into_inner()).await?;
+        Ok(Response::new(proto::FormResponse { begun }))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<proto::VoteRequest>,
+    ) -> Result<Response<proto::VoteResponse>, Status> {
+        self.admit(&request)?;
+        let vote = wire::from_vote_request(request.into_inner())?;
+        let answer = self.raft.vote(vote).await.map_err(stopped)?;
+        Ok(Response::new(wire::vote_response(&answer)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<proto::PreVoteRequest>,
+    ) -> Result<Response<proto::PreVoteResponse>, Status> {
+        self.admit(&request)?;
+        let vote = request.into_inner().request.unwrap_or_default();
+        let answer = self.raft.pre_vote(wire::from_vote_request(vote)?).await.map_err(stopped)?;
+        let response = Some(wire::vote_response(&answer));
+        Ok(Response::new(proto::PreVoteResponse { response }))
+    }
+
+    async fn append(
+        &self,
+        request: Request<proto::AppendRequest>,
+    ) -> Result<Response<proto::AppendResponse>, Status> {
+        self.admit(&request)?;
+        let append = wire::from_append(request.into_inner().append)?;
+        let answer = self.raft.append_entries(append).await.map_err(stopped)?;
+        Ok(Response::new(wire::append_response(&answer)))
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<proto::AppendStreamRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        let parties = self.admit(&request)?;
+        let requests = request.into_inner().scan((), move |(), request| {
+            let append = request.and_then(|request| wire::from_append(request.append));
+            std::future::ready(match append {
+                Ok(append) => Some(append),
+                Err(status) => {
+                    // The stream ends here; the sender begins a new one where it was acknowledged last.
+                    tracing::info!(from = parties.from, %status, "a stream of entries broke off");
+                    None
+                }
+            })
+        });
+        let answers = self.raft.stream_append(requests).map(|answer| match answer {
+            Ok(answer) => Ok(wire::stream_response(&answer)),
+            Err(fatal) => Err(stopped(fatal)),
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<proto::InstallSnapshotRequest>>,
+    ) -> Result<Response<proto::InstallSnapshotResponse>, Status> {
+        self.admit(&request)?;
+        let busy = |_| Status::unavailable("another snapshot is coming in");
+        let _turn = self.installing.try_acquire().map_err(busy)?;
+        let snapshots = self.snapshots.upgrade().ok_or_else(|| stopped("closed"))?;
+        let (vote, snapshot) = snapshot::receive(request.into_inner(), &snapshots).await?;
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        let ballot = Some(wire::ballot(&answer.vote));
+        Ok(Response::new(proto::InstallSnapshotResponse { ballot }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<proto::TransferLeaderRequest>,
+    ) -> Result<Response<proto::TransferLeaderResponse>, Status> {
+        self.admit(&request)?;
+        let transfer = wire::from_transfer_request(request.into_inner())?;
+        let answer = self.raft.handle_transfer_leader(transfer).await.map_err(stopped)?;
+        Ok(Response::new(wire::transfer_response(&answer)))
+    }
+}

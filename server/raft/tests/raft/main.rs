@@ -1,0 +1,4 @@
+//! Nodes with real logs and real gRPC, in one process.
+
+mod alone;
+mod support;
