@@ -1,0 +1,129 @@
+//! What `/metrics` says. Each server has a recorder of its own, so that several can live in one process; never a label per
+//! lock name or session.
+
+use std::sync::Arc;
+
+use conclave_machine::Counts;
+use conclave_raft::ClusterStatus;
+use metrics::{Counter, Gauge, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// A cheap handle; all clones count into the same numbers.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    leader: Gauge,
+    leader_known: Gauge,
+    term: Gauge,
+    revision: Gauge,
+    log_index: Gauge,
+    snapshot_index: Gauge,
+    sessions: Gauge,
+    objects: Gauge,
+    holds: Gauge,
+    waiters: Gauge,
+    streams: Gauge,
+    connections: Gauge,
+    proposals: Counter,
+}
+
+/// One open session stream, counted until it is dropped.
+pub(crate) struct StreamCount {
+    metrics: Metrics,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let gauge = |name: &'static str, text: &'static str| {
+            metrics::with_local_recorder(&recorder, || {
+                metrics::describe_gauge!(name, text);
+                metrics::gauge!(name)
+            })
+        };
+        let proposals = metrics::with_local_recorder(&recorder, || {
+            let name = "conclave_proposals_total";
+            metrics::describe_counter!(
+                name,
+                Unit::Count,
+                "Commands this node was asked to propose."
+            );
+            metrics::counter!(name)
+        });
+        let shared = Shared {
+            handle: recorder.handle(),
+            leader: gauge("conclave_leader", "1 when this node leads and serves."),
+            leader_known: gauge("conclave_leader_known", "1 when this node knows a leader."),
+            term: gauge("conclave_term", "The Raft term this node is in."),
+            revision: gauge("conclave_revision", "Commands this node applied."),
+            log_index: gauge("conclave_log_last_index", "Index of the last entry of the log."),
+            snapshot_index: gauge(
+                "conclave_snapshot_last_index",
+                "Index of the last entry in the newest snapshot.",
+            ),
+            sessions: gauge("conclave_sessions", "Live sessions."),
+            objects: gauge("conclave_objects", "Objects that exist."),
+            holds: gauge("conclave_holds", "Holds that exist, cooling and revoked ones included."),
+            waiters: gauge("conclave_waiters", "Acquires that wait in a queue."),
+            streams: gauge("conclave_streams", "Session streams open at this node."),
+            connections: gauge("conclave_connections", "Client connections open at this node."),
+            proposals,
+            recorder,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn proposal(&self) {
+        self.shared.proposals.increment(1);
+    }
+
+    pub(crate) fn stream(&self) -> StreamCount {
+        self.shared.streams.increment(1);
+        StreamCount { metrics: self.clone() }
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn render(
+        &self,
+        status: &ClusterStatus,
+        leading: bool,
+        counts: Counts,
+        connections: usize,
+    ) -> String {
+        let shared = &self.shared;
+        for (gauge, number) in [
+            (&shared.leader, u64::from(leading)),
+            (&shared.leader_known, u64::from(status.leader.is_some())),
+            (&shared.term, status.term.get()),
+            (&shared.revision, counts.revision),
+            (&shared.log_index, status.last_index),
+            (&shared.snapshot_index, status.snapshot_index),
+            (&shared.sessions, counts.sessions),
+            (&shared.objects, counts.objects),
+            (&shared.holds, counts.holds),
+            (&shared.waiters, counts.waiters),
+            (&shared.connections, connections as u64),
+        ] {
+            // Exact up to 2^53; Prometheus knows nothing but floats.
+            gauge.set(number as f64);
+        }
+        shared.handle.render()
+    }
+}
+
+impl Drop for StreamCount {
+    fn drop(&mut self) {
+        self.metrics.shared.streams.decrement(1);
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").field("recorder", &self.shared.recorder).finish_non_exhaustive()
+    }
+}

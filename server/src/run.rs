@@ -1,0 +1,73 @@
+//! The daemon: starts a server, says that it is ready, stops it when told to, and never outlives its node.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::ServerConfig;
+use crate::error::ServerError;
+use crate::ready::Ready;
+use crate::server::Server;
+
+/// Why a server ended in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitReason {
+    /// SIGTERM.
+    Terminated,
+    /// SIGINT.
+    Interrupted,
+}
+
+/// Runs a server until it is told to stop. `on_ready` is called once it listens, after the ready file is written.
+///
+/// # Errors
+/// Whatever keeps it from starting, and [`ServerError::Fatal`] when its node died. The caller then ends the process at once:
+/// whatever still runs in it is of no use.
+pub async fn run(
+    config: ServerConfig,
+    on_ready: impl FnOnce(&Ready),
+) -> Result<ExitReason, ServerError> {
+    // Before anything listens, so that no signal finds nobody.
+    let mut signals = Signals::new().map_err(ServerError::Signals)?;
+    let ready_file = config.ready_file.clone();
+    let server = tokio::select! {
+        started = Server::start(config) => started?,
+        reason = signals.next() => return Ok(reason),
+    };
+    let ready = server.ready();
+    if let Some(path) = ready_file {
+        ready.write(&path).map_err(|error| ServerError::ReadyFile { path, error })?;
+    }
+    on_ready(&ready);
+    let reason = tokio::select! {
+        fatal = server.failed() => {
+            tracing::error!(%fatal, "the node died");
+            return Err(ServerError::Fatal(fatal));
+        }
+        reason = signals.next() => reason,
+    };
+    tokio::select! {
+        () = server.shutdown() => {}
+        // Told twice: at once. What was acknowledged is on disk.
+        _ = signals.next() => tracing::warn!("stopping without waiting"),
+    }
+    Ok(reason)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) -> ExitReason {
+        tokio::select! {
+            _ = self.terminate.recv() => ExitReason::Terminated,
+            _ = self.interrupt.recv() => ExitReason::Interrupted,
+        }
+    }
+}

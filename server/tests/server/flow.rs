@@ -1,0 +1,50 @@
+//! Flow control: a client that asks without listening is not listened to for ever, and harms nobody else.
+
+use std::time::Duration;
+
+use conclave_proto::v1;
+use conclave_proto::v1::stream_request::Message as Say;
+use conclave_proto::v1::stream_response::Message as Said;
+use tokio::time::timeout;
+
+use crate::support::{Api, Stream, mutex, none, start};
+
+/// More than all buffers between the two ends can hold.
+const CALLS_MAX: u64 = 1_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_does_not_read_is_not_listened_to_and_others_are() {
+    let server = start().await;
+    let mut api = Api::of(&server).await;
+    let holder = api.open("holder").await;
+    api.granted(&holder, 1, &"busy".repeat(100)).await;
+    let (slow, key) = Stream::open(&server, "slow").await;
+    // Tries that fail, each answered with who holds it, until no more are taken.
+    let mut asked = 0;
+    let stuck = async {
+        for seq in 1..CALLS_MAX {
+            let op = Some(v1::call_request::Op::Acquire(mutex(&"busy".repeat(100), none())));
+            let call = v1::CallRequest { seq, seen_through: seq - 1, op };
+            let message = v1::StreamRequest { message: Some(Say::Call(call)) };
+            let sent = timeout(Duration::from_secs(2), slow.to.send(message)).await;
+            match sent {
+                Ok(Ok(())) => asked = seq,
+                // The stream was ended under it, or nothing moves any more.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+        panic!("a million answers found a place");
+    };
+    stuck.await;
+    assert!(asked > 100, "only {asked}: this reader was never slow");
+    // Somebody else is served meanwhile.
+    let (mut other, _) = Stream::open(&server, "other").await;
+    other.acquire(1, "free", none()).await;
+    other.granted(1).await;
+    other.keep_alive(1, 0).await;
+    drop(slow);
+    // And so is the session itself on its next stream.
+    let attach = v1::AttachRequest { key: Some(key), next_seq: asked + 1, ..Default::default() };
+    let mut again = Stream::begin(&server, Say::Attach(attach)).await;
+    assert!(matches!(again.next().await, Said::Attached(_)));
+}
