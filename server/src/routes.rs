@@ -16,13 +16,23 @@ use crate::limits::{ANSWER_BYTES_MAX, CLIENT_MESSAGE_BYTES_MAX};
 use crate::listener::ConnectionCount;
 use crate::services::{Admin, Locks, Sessions};
 
+/// What the listener for clients serves.
+const SERVICES: &[&str] = &[
+    "conclave.v1.SessionService",
+    "conclave.v1.LockService",
+    "conclave.v1.AdminService",
+    "grpc.health.v1.Health",
+];
+
 /// gRPC, health, reflection and the HTTP side on one listener.
 pub(crate) fn for_clients(edge: &Edge, health: &Health, connections: ConnectionCount) -> Routes {
     let mut routes = public(edge).add_service(health.service());
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        // The peers' service has a description too, but no place here.
+        SERVICES.iter().fold(builder, |builder, service| builder.with_service_name(*service))
     };
     // An error would be a broken build; every test of reflection would see it.
     match (reflection().build_v1(), reflection().build_v1alpha()) {

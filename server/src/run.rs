@@ -1,5 +1,6 @@
 //! The daemon: starts a server, says that it is ready, stops it when told to, and never outlives its node.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::ServerConfig;
@@ -25,6 +26,7 @@ pub async fn run(
     config: ServerConfig,
     on_ready: impl FnOnce(&Ready),
 ) -> Result<ExitReason, ServerError> {
+    raise_descriptor_limit();
     // Before anything listens, so that no signal finds nobody.
     let mut signals = Signals::new().map_err(ServerError::Signals)?;
     let ready_file = config.ready_file.clone();
@@ -50,6 +52,17 @@ pub async fn run(
         _ = signals.next() => tracing::warn!("stopping without waiting"),
     }
     Ok(reason)
+}
+
+/// A connection is a descriptor, and the usual soft limit (1,024) is for programs that use `select`.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, ?current, "the limit of open files stays as it is");
+    }
 }
 
 struct Signals {

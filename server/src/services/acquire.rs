@@ -39,7 +39,9 @@ pub(super) async fn acquire(
             waiting.answer(arrived, wait, position, revision).await?
         }
         (outcome, ticket) => {
-            ticket.map(WaitTicket::settled);
+            if let Some(ticket) = ticket {
+                ticket.settled();
+            }
             (CallResult::of_outcome(outcome), revision)
         }
     };

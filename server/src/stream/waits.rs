@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use conclave_machine::Seq;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -46,22 +46,18 @@ impl Waits {
 
     /// The next wait whose time is over; told once. Pending also when there is none.
     pub(super) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Seq> {
-        loop {
-            let Some(&(over_at, seq)) = self.by_time.first() else {
-                self.alarm = None;
-                return Poll::Pending;
-            };
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(over_at)));
-            if alarm.deadline() != over_at {
-                alarm.as_mut().reset(over_at);
-            }
-            if alarm.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.by_time.remove(&(over_at, seq));
-            self.open.insert(seq, None);
-            return Poll::Ready(seq);
+        let Some(&(over_at, seq)) = self.by_time.first() else {
+            self.alarm = None;
+            return Poll::Pending;
+        };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(over_at)));
+        if alarm.deadline() != over_at {
+            alarm.as_mut().reset(over_at);
         }
+        ready!(alarm.as_mut().poll(context));
+        self.by_time.remove(&(over_at, seq));
+        self.open.insert(seq, None);
+        Poll::Ready(seq)
     }
 }
 

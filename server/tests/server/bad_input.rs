@@ -9,6 +9,9 @@ use tonic::{Code, Status};
 
 use crate::support::{Api, Stream, acquire, mutex, none, open, reason, start, told, wait_ms};
 
+/// What is wrong, its reason, its field, and how a good request is spoiled.
+type BadOpen = (&'static str, &'static str, &'static str, fn(&mut v1::OpenRequest));
+
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 fn assert_invalid<T: std::fmt::Debug>(
@@ -27,30 +30,24 @@ fn assert_invalid<T: std::fmt::Debug>(
 async fn a_bad_open_is_refused_with_the_field() {
     let server = start().await;
     let mut api = Api::of(&server).await;
-    let cases: Vec<(&str, &str, &str, Box<dyn Fn(&mut v1::OpenRequest)>)> = vec![
-        ("no secret", "INVALID_SECRET", "secret", Box::new(|r| r.secret.clear())),
-        ("short secret", "INVALID_SECRET", "secret", Box::new(|r| r.secret = vec![1; 15])),
-        ("long secret", "INVALID_SECRET", "secret", Box::new(|r| r.secret = vec![1; 17])),
-        ("ttl 0", "INVALID_TTL", "ttl_ms", Box::new(|r| r.ttl_ms = 0)),
-        ("ttl below the floor", "INVALID_TTL", "ttl_ms", Box::new(|r| r.ttl_ms = 499)),
-        ("ttl above 10 min", "INVALID_TTL", "ttl_ms", Box::new(|r| r.ttl_ms = 600_001)),
-        ("ttl huge", "INVALID_TTL", "ttl_ms", Box::new(|r| r.ttl_ms = u64::MAX)),
-        (
-            "lock delay above 10 min",
-            "INVALID_LOCK_DELAY",
-            "lock_delay_ms",
-            Box::new(|r| r.lock_delay_ms = 600_001),
-        ),
-        ("no name", "INVALID_NAME", "name", Box::new(|r| r.name.clear())),
-        ("long name", "INVALID_NAME", "name", Box::new(|r| r.name = "n".repeat(513))),
-        ("NUL in the name", "INVALID_NAME", "name", Box::new(|r| r.name = "a\0b".to_owned())),
-        ("newline in the name", "INVALID_NAME", "name", Box::new(|r| r.name = "a\nb".to_owned())),
-        (
-            "labels above 4 KiB",
-            "INVALID_LABELS",
-            "labels",
-            Box::new(|r| r.labels = HashMap::from([("k".to_owned(), "v".repeat(4096))])),
-        ),
+    let cases: [BadOpen; 13] = [
+        ("no secret", "INVALID_SECRET", "secret", |r| r.secret.clear()),
+        ("short secret", "INVALID_SECRET", "secret", |r| r.secret = vec![1; 15]),
+        ("long secret", "INVALID_SECRET", "secret", |r| r.secret = vec![1; 17]),
+        ("ttl 0", "INVALID_TTL", "ttl_ms", |r| r.ttl_ms = 0),
+        ("ttl below the floor", "INVALID_TTL", "ttl_ms", |r| r.ttl_ms = 499),
+        ("ttl above 10 min", "INVALID_TTL", "ttl_ms", |r| r.ttl_ms = 600_001),
+        ("ttl huge", "INVALID_TTL", "ttl_ms", |r| r.ttl_ms = u64::MAX),
+        ("lock delay above 10 min", "INVALID_LOCK_DELAY", "lock_delay_ms", |r| {
+            r.lock_delay_ms = 600_001
+        }),
+        ("no name", "INVALID_NAME", "name", |r| r.name.clear()),
+        ("long name", "INVALID_NAME", "name", |r| r.name = "n".repeat(513)),
+        ("NUL in the name", "INVALID_NAME", "name", |r| r.name = "a\0b".to_owned()),
+        ("newline in the name", "INVALID_NAME", "name", |r| r.name = "a\nb".to_owned()),
+        ("labels above 4 KiB", "INVALID_LABELS", "labels", |r| {
+            r.labels = HashMap::from([("k".to_owned(), "v".repeat(4096))])
+        }),
     ];
     for (what, reason, field, spoil) in cases {
         let mut request = open("billing");

@@ -135,9 +135,13 @@ async fn reflection_lists_the_services() {
         panic!("{answer:?}")
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-    for name in
-        ["conclave.v1.SessionService", "conclave.v1.LockService", "conclave.v1.AdminService"]
-    {
+    for name in [
+        "conclave.v1.SessionService",
+        "conclave.v1.LockService",
+        "conclave.v1.AdminService",
+        "grpc.health.v1.Health",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
+    assert!(names.iter().all(|name| !name.contains("internal")), "{names:?}");
 }
