@@ -96,7 +96,9 @@ impl MutexGuard {
         Ok(answer.held && self.is_valid())
     }
 
-    /// Gives it back and waits for the word of the cluster.
+    /// Gives it back and waits for the word of the cluster. Of a guard that was lost it says that it is no longer used, and waits
+    /// until that was heard, or could not be said within the client's request timeout after the session's end; call it only when
+    /// the use has surely stopped.
     ///
     /// # Errors
     /// [`Error::Lost`]: it was lost before. [`Error::SessionEnded`]: the session ended before the answer; the hold ended with it.

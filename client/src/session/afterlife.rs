@@ -2,7 +2,6 @@
 //! are no longer used, so that the next holder need not wait for the full time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use conclave_proto::v1;
 use conclave_proto::v1::session_service_client::SessionServiceClient;
@@ -10,10 +9,10 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Refusal};
-use crate::ids::{SessionId, SessionSecret};
 use crate::rpc::{Repeat, Rpc};
 use crate::session::command::{Answer, Command, Op};
-use crate::session::core::Core;
+use crate::session::core::{Core, Release};
+use crate::session::shared::Identity;
 use crate::state::{LostReason, SessionEnd};
 
 /// The unary close.
@@ -36,11 +35,9 @@ pub(super) async fn run(
     let identity = core.identity();
     let end = core.ended();
     let mut sayings = FuturesUnordered::new();
-    let say = |token, then: Option<Then>| {
-        say_stopped(&rpc, identity.id, identity.secret, identity.ttl, &end, token, then)
-    };
-    for token in core.take_stopped() {
-        sayings.push(say(token, None));
+    let say = |token, release| say_stopped(&rpc, identity, &end, token, release);
+    for (token, release) in core.take_stopped() {
+        sayings.push(say(token, release));
     }
     let mut open = true;
     while open || !sayings.is_empty() {
@@ -52,24 +49,22 @@ pub(super) async fn run(
                     let _ = reply.send(Err(Error::SessionEnded(end.clone())));
                 }
                 Some(Command::Call { call, .. }) => {
-                    let answer = match call.op {
-                        Op::Release { token } => match core.dropped_after_end(token) {
-                            // A close frees its holds by itself.
-                            Some(lost) if *lost.reason() == LostReason::SessionEnded(SessionEnd::Closed) => {
-                                Answer::Lost(lost)
-                            }
-                            Some(lost) => {
-                                // Who waits for the release may end the process right after it: answered once it was said.
-                                let then = call.reply.map(|reply| (reply, Answer::Lost(lost)));
-                                sayings.push(say(token, then));
-                                continue;
-                            }
-                            None => Answer::Refused(Refusal::NotHolder),
-                        },
-                        Op::Acquire(_) | Op::Adopt { .. } => Answer::Ended(end.clone()),
+                    let (token, reply) = match (call.op, call.reply) {
+                        (Op::Release { token }, reply) => (token, reply),
+                        (Op::Acquire(_) | Op::Adopt { .. }, reply) => {
+                            tell(reply, Answer::Ended(end.clone()));
+                            continue;
+                        }
                     };
-                    if let Some(reply) = call.reply {
-                        let _ = reply.send(answer);
+                    match core.dropped_after_end(token) {
+                        None => tell(reply, Answer::Refused(Refusal::NotHolder)),
+                        // A close frees its holds by itself.
+                        Some(lost)
+                            if *lost.reason() == LostReason::SessionEnded(SessionEnd::Closed) =>
+                        {
+                            tell(reply, Answer::Lost(lost));
+                        }
+                        Some(lost) => sayings.push(say(token, reply.map(|reply| (reply, lost)))),
                     }
                 }
             },
@@ -78,36 +73,39 @@ pub(super) async fn run(
     }
 }
 
-/// What a release is answered once the cluster was told.
-type Then = (oneshot::Sender<Answer>, Answer);
+fn tell(reply: Option<oneshot::Sender<Answer>>, answer: Answer) {
+    if let Some(reply) = reply {
+        // Whoever dropped the other end does not want to know.
+        let _ = reply.send(answer);
+    }
+}
 
 /// The cluster expires a session later than its client does, and only then there is a cooling hold to end: said again then.
 async fn say_stopped(
     rpc: &Rpc,
-    session: SessionId,
-    secret: SessionSecret,
-    ttl: Duration,
+    identity: Identity,
     end: &SessionEnd,
     token: u64,
-    mut then: Option<Then>,
+    mut release: Option<Release>,
 ) {
     let times = if *end == SessionEnd::Expired { 3 } else { 1 };
     for time in 0..times {
         if time > 0 {
-            tokio::time::sleep(ttl / 4).await;
+            tokio::time::sleep(identity.ttl / 4).await;
         }
         let said = rpc
             .call(Repeat::Freely, |channel| {
-                let secret = secret.to_bytes().to_vec();
-                let request = v1::AckStoppedRequest { session: session.get(), secret, token };
+                let secret = identity.secret.to_bytes().to_vec();
+                let session = identity.id.get();
+                let request = v1::AckStoppedRequest { session, secret, token };
                 async move { SessionServiceClient::new(channel).ack_stopped(request).await }
             })
             .await;
         if let Err(error) = said {
             tracing::debug!(token, "the end of a lost hold's use was not heard: {error}");
         }
-        if let Some((reply, answer)) = then.take() {
-            let _ = reply.send(answer);
+        if let Some((reply, lost)) = release.take() {
+            tell(Some(reply), Answer::Lost(lost));
         }
     }
 }

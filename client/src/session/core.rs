@@ -1,12 +1,14 @@
 //! The session's own state machine: calls, holds, keepalives, losses. Takes commands, messages and ticks, leaves what is to
 //! be sent in `out`. Does no I/O and never waits; it is owned by one task.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use conclave_proto::v1;
 use conclave_proto::v1::stream_request::Message;
+
+use tokio::sync::oneshot;
 
 use crate::clock::Moment;
 use crate::error::{NotAnswered, Refusal};
@@ -51,6 +53,9 @@ pub(super) struct Held {
     pub(super) releasing: bool,
 }
 
+/// Who released a hold that was lost, and what to answer once the cluster has heard that it is no longer used.
+pub(crate) type Release = (oneshot::Sender<Answer>, Lost);
+
 /// What a close needs.
 #[derive(Debug)]
 pub(crate) struct Goodbye {
@@ -75,7 +80,7 @@ pub(crate) struct Core {
     /// Losses of tokens that no hold is known of: their grant may still be on its way.
     pub(super) early_losses: HashMap<u64, Lost>,
     /// Lost holds that are no longer used, until the cluster has heard of it.
-    pub(super) stopped: BTreeSet<u64>,
+    pub(super) stopped: BTreeMap<u64, Option<Release>>,
     pub(super) connected: bool,
     pub(crate) out: Vec<v1::StreamRequest>,
     /// How long a call that does not wait may go unanswered while there is no connection.
@@ -98,7 +103,7 @@ impl Core {
             unadopted: BTreeSet::new(),
             losses_seen_through: 0,
             early_losses: HashMap::new(),
-            stopped: BTreeSet::new(),
+            stopped: BTreeMap::new(),
             connected: false,
             out: Vec::new(),
             over: false,
@@ -123,11 +128,16 @@ impl Core {
     pub(crate) fn on_call(&mut self, seq: u64, call: Call, now: Moment) {
         self.window.arrived(seq);
         if let Op::Release { token } = call.op
-            && let Some(answer) = self.refuse_release(token)
+            && !self.begin_release(token)
         {
-            if let Some(reply) = call.reply {
-                // Whoever dropped the other end does not want to know.
-                let _ = reply.send(answer);
+            match self.held.remove(&token).and_then(|held| held.core.lost().cloned()) {
+                Some(lost) => self.stop_using(token, call.reply.map(|reply| (reply, lost))),
+                None => {
+                    if let Some(reply) = call.reply {
+                        // Whoever dropped the other end does not want to know.
+                        let _ = reply.send(Answer::Refused(Refusal::NotHolder));
+                    }
+                }
             }
             self.seen(seq, now);
             return;
@@ -148,23 +158,20 @@ impl Core {
         }
     }
 
-    /// A release that is not sent: of a hold that was lost (then the cluster hears that its user stopped) or that is not known.
-    fn refuse_release(&mut self, token: u64) -> Option<Answer> {
-        let Some(held) = self.held.get_mut(&token) else {
-            return Some(Answer::Refused(Refusal::NotHolder));
-        };
-        let Some(lost) = held.core.lost().cloned() else {
-            held.releasing = true;
-            return None;
-        };
-        self.held.remove(&token);
-        self.stop_using(token);
-        Some(Answer::Lost(lost))
+    /// False: it is not sent, since the hold was lost (then the cluster hears that its user stopped) or is not known.
+    fn begin_release(&mut self, token: u64) -> bool {
+        match self.held.get_mut(&token) {
+            Some(held) if held.core.lost().is_none() => {
+                held.releasing = true;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
-    /// Says that a lost hold is no longer used, now and after each reconnect until it was heard.
-    pub(super) fn stop_using(&mut self, token: u64) {
-        self.stopped.insert(token);
+    /// Says that a lost hold is no longer used, now and after each reconnect until it was heard; then `release` is answered.
+    pub(super) fn stop_using(&mut self, token: u64, release: Option<Release>) {
+        self.stopped.insert(token, release);
         self.send(Message::AckStoppedToken(token));
     }
 
@@ -387,7 +394,7 @@ impl Core {
     }
 
     /// Tokens of lost holds whose users stopped, not confirmed by the cluster.
-    pub(crate) fn take_stopped(&mut self) -> BTreeSet<u64> {
+    pub(crate) fn take_stopped(&mut self) -> BTreeMap<u64, Option<Release>> {
         std::mem::take(&mut self.stopped)
     }
 

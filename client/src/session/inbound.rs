@@ -60,7 +60,8 @@ impl Core {
                 self.send_call(seq, now);
             }
         }
-        for token in self.stopped.clone() {
+        let stopped: Vec<u64> = self.stopped.keys().copied().collect();
+        for token in stopped {
             self.send(Request::AckStoppedToken(token));
         }
         self.publish(now);
@@ -76,7 +77,8 @@ impl Core {
                 self.seen(hold.seq, now);
                 let lost = self.early_losses.remove(&hold.token);
                 let lost = lost.unwrap_or_else(|| self.lost(LostReason::Revoked, now));
-                self.stopped.insert(hold.token);
+                // Sent with the others below.
+                self.stopped.insert(hold.token, None);
                 self.answer(pending, Answer::Lost(lost));
             }
         }
@@ -101,7 +103,9 @@ impl Core {
                 }
             }
             Some(Message::StoppedToken(token)) => {
-                self.stopped.remove(&token);
+                if let Some(Some((reply, lost))) = self.stopped.remove(&token) {
+                    let _ = reply.send(Answer::Lost(lost));
+                }
             }
             Some(Message::Ended(ended)) => self.end(end_from_wire(ended)),
             Some(Message::Moved(moved)) => return Flow::Reconnect(Hint::from_wire(moved.leader)),
@@ -166,12 +170,8 @@ impl Core {
         let lost = self.lost(reason_from_wire(&loss), now);
         self.unadopted.remove(&loss.token);
         match self.held.get(&loss.token) {
-            Some(held) => {
-                held.core.lose(lost);
-                if held.releasing {
-                    self.stop_using(loss.token);
-                }
-            }
+            // If its release is on its way, the answer to that says that it came too late.
+            Some(held) => held.core.lose(lost),
             None if self.pending.is_empty() => self.early_losses.clear(),
             None => {
                 self.early_losses.insert(loss.token, lost);
@@ -183,10 +183,13 @@ impl Core {
         let seq = answer.seq;
         // A call that was finished already: the same answer once more.
         let Some(pending) = self.pending.get_mut(&seq) else { return };
-        if at < pending.newest {
-            return;
+        let is_late = at < pending.newest;
+        if !matches!(answer.result, Some(Outcome::Problem(_))) {
+            if is_late {
+                return;
+            }
+            pending.newest = at;
         }
-        pending.newest = at;
         let answer = match answer.result {
             Some(Outcome::Queued(queued)) => {
                 if let Some(progress) = &pending.call.progress {
@@ -208,8 +211,9 @@ impl Core {
             // Asked for by a cancel, of which nobody wants to know; else the cluster ended the wait by itself.
             Some(Outcome::Cancelled(v1::Cancelled {})) => Answer::Refused(Refusal::Gone),
             Some(Outcome::Problem(problem)) => match self.on_problem(seq, problem, now) {
-                Some(refusal) => Answer::Refused(refusal),
-                None => return,
+                Some(refusal) if !is_late => Answer::Refused(refusal),
+                // What decides nothing stands nowhere in the order.
+                Some(_) | None => return,
             },
             None => return,
         };
@@ -249,7 +253,7 @@ impl Core {
             self.unadopted.remove(&old);
         }
         if let Some(lost) = self.early_losses.remove(&token) {
-            self.stop_using(token);
+            self.stop_using(token, None);
             self.answer(pending, Answer::Lost(lost));
             return;
         }
@@ -278,8 +282,9 @@ impl Core {
                 // It was taken away before; its guard is gone, so its user stopped.
                 let held = self.held.remove(token);
                 let lost = held.and_then(|held| held.core.lost().cloned());
-                self.stop_using(*token);
-                Answer::Lost(lost.unwrap_or_else(|| self.lost(LostReason::Revoked, now)))
+                let lost = lost.unwrap_or_else(|| self.lost(LostReason::Revoked, now));
+                self.stop_using(*token, pending.call.reply.map(|reply| (reply, lost)));
+                return;
             }
             // Answered before, and not held any more.
             (Op::Release { token }, Answer::Released | Answer::Refused(Refusal::Gone)) => {

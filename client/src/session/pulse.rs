@@ -20,7 +20,7 @@ impl Pulse {
     pub(crate) fn new(ttl: Duration, now: Moment) -> Self {
         Self {
             every: ttl / 5,
-            overdue: (ttl / 5).clamp(Duration::from_millis(300), Duration::from_secs(2)),
+            overdue: (ttl / 4).clamp(Duration::from_millis(300), Duration::from_millis(2500)),
             number: 0,
             sent: now,
             unanswered: VecDeque::new(),

@@ -86,11 +86,26 @@ async fn releasing_a_lost_guard_says_that_it_stopped_and_why_it_was_lost() {
     let guard = scene.guard("x", 5, 2).await;
     scene.stream.say(3, 1, Message::Lost(loss(1, 5, v1::LossReason::MaxHold)));
     within("the loss", guard.lost()).await;
-    match within("the answer", guard.release()).await {
+    let mut release = pin!(guard.release());
+    assert!(now(release.as_mut()).is_none());
+    assert_eq!(scene.stream.next().await, Some(Request::AckStoppedToken(5)));
+    assert!(now(release.as_mut()).is_none(), "not heard yet");
+    scene.stream.say(4, 0, Message::StoppedToken(5));
+    match within("the answer", release).await {
         Err(Error::Lost(lost)) => assert_eq!(*lost.reason(), LostReason::MaxHold),
         other => panic!("{other:?}"),
     }
-    assert_eq!(scene.stream.next().await, Some(Request::AckStoppedToken(5)));
+}
+
+#[tokio::test]
+async fn releasing_a_lost_guard_of_an_ended_session_waits_until_it_was_said() {
+    let mut scene = Scene::open().await;
+    let guard = scene.guard("x", 5, 2).await;
+    scene.clock.advance(seconds(9.0));
+    assert!(!guard.is_valid());
+    let released = within("the answer", guard.release()).await;
+    assert!(matches!(released, Err(Error::Lost(_))), "{released:?}");
+    assert!(!scene.fake.unary.is_empty(), "said before it was answered");
 }
 
 #[tokio::test]
@@ -99,8 +114,10 @@ async fn a_release_that_crosses_a_loss_says_that_it_stopped() {
     let guard = scene.guard("x", 5, 2).await;
     let (released, ()) = tokio::join!(guard.release(), async {
         let (_, seq) = scene.stream.release().await;
+        scene.stream.say(3, 1, Message::Lost(loss(1, 5, v1::LossReason::MaxHold)));
         scene.stream.refuse(seq, 4, "NOT_HOLDER");
         assert_eq!(scene.stream.next().await, Some(Request::AckStoppedToken(5)));
+        scene.stream.say(5, 0, Message::StoppedToken(5));
     });
     assert!(matches!(released, Err(Error::Lost(_))), "{released:?}");
 }
