@@ -55,6 +55,7 @@ async fn metrics(State(http): State<Http>) -> Response {
     };
     let status = edge.node().status();
     let leading = edge.leadership().leading;
-    let text = edge.metrics().render(&status, leading, counts.value, connections.get());
+    let clock = edge.node().deadlines().counters();
+    let text = edge.metrics().render(&status, leading, counts.value, clock, connections.get());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -2,9 +2,10 @@
 //! lock name or session.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use conclave_machine::Counts;
-use conclave_raft::ClusterStatus;
+use conclave_raft::{ClockCounters, ClusterStatus};
 use metrics::{Counter, Gauge, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -29,8 +30,46 @@ struct Shared {
     waiters: Gauge,
     streams: Gauge,
     connections: Gauge,
+    timers: Gauge,
     proposals: Counter,
+    /// In the order of `CLOCK_FIGURES`.
+    clock: [Counter; CLOCK_FIGURES.len()],
 }
+
+/// A counter of the clock: its name, its meaning, where it is counted.
+type ClockFigure = (&'static str, &'static str, fn(&ClockCounters) -> u64);
+
+/// What the leader's clock did, since the process began.
+const CLOCK_FIGURES: [ClockFigure; 8] = [
+    ("conclave_keepalives_acknowledged_total", "Keepalives that a quorum confirmed.", |clock| {
+        clock.keepalives_acknowledged.load(Ordering::Relaxed)
+    }),
+    ("conclave_keepalives_refused_total", "Keepalives of sessions that are gone.", |clock| {
+        clock.keepalives_refused.load(Ordering::Relaxed)
+    }),
+    ("conclave_confirmations_total", "Quorum confirmations for keepalives.", |clock| {
+        clock.confirmations.load(Ordering::Relaxed)
+    }),
+    (
+        "conclave_confirmations_failed_total",
+        "Quorum confirmations that failed or were given up.",
+        |clock| clock.confirmations_failed.load(Ordering::Relaxed),
+    ),
+    ("conclave_dues_proposed_total", "Timers that were proposed as over.", |clock| {
+        clock.dues_proposed.load(Ordering::Relaxed)
+    }),
+    ("conclave_expiries_proposed_total", "Sessions that were proposed as expired.", |clock| {
+        clock.expiries_proposed.load(Ordering::Relaxed)
+    }),
+    (
+        "conclave_extensions_total",
+        "Times that every session got a full TTL, since the clock or the quorum was late.",
+        |clock| clock.extensions.load(Ordering::Relaxed),
+    ),
+    ("conclave_orphans_timed_out_total", "Waits ended since nobody was attached.", |clock| {
+        clock.orphans_timed_out.load(Ordering::Relaxed)
+    }),
+];
 
 /// One open session stream, counted until it is dropped.
 pub(crate) struct StreamCount {
@@ -46,15 +85,15 @@ impl Metrics {
                 metrics::gauge!(name)
             })
         };
-        let proposals = metrics::with_local_recorder(&recorder, || {
-            let name = "conclave_proposals_total";
-            metrics::describe_counter!(
-                name,
-                Unit::Count,
-                "Commands this node was asked to propose."
-            );
-            metrics::counter!(name)
-        });
+        let counter = |name: &'static str, text: &'static str| {
+            metrics::with_local_recorder(&recorder, || {
+                metrics::describe_counter!(name, Unit::Count, text);
+                metrics::counter!(name)
+            })
+        };
+        let proposals =
+            counter("conclave_proposals_total", "Commands this node was asked to propose.");
+        let clock = CLOCK_FIGURES.map(|(name, text, _)| counter(name, text));
         let shared = Shared {
             handle: recorder.handle(),
             leader: gauge("conclave_leader", "1 when this node leads and serves."),
@@ -72,7 +111,9 @@ impl Metrics {
             waiters: gauge("conclave_waiters", "Acquires that wait in a queue."),
             streams: gauge("conclave_streams", "Session streams open at this node."),
             connections: gauge("conclave_connections", "Client connections open at this node."),
+            timers: gauge("conclave_timers", "Timers that run on the clock of this leader."),
             proposals,
+            clock,
             recorder,
         };
         Self { shared: Arc::new(shared) }
@@ -93,6 +134,7 @@ impl Metrics {
         status: &ClusterStatus,
         leading: bool,
         counts: Counts,
+        clock: &ClockCounters,
         connections: usize,
     ) -> String {
         let shared = &self.shared;
@@ -108,9 +150,13 @@ impl Metrics {
             (&shared.holds, counts.holds),
             (&shared.waiters, counts.waiters),
             (&shared.connections, connections as u64),
+            (&shared.timers, clock.timers.load(Ordering::Relaxed)),
         ] {
             // Exact up to 2^53; Prometheus knows nothing but floats.
             gauge.set(number as f64);
+        }
+        for (counter, (_, _, figure)) in shared.clock.iter().zip(CLOCK_FIGURES) {
+            counter.absolute(figure(clock));
         }
         shared.handle.render()
     }

@@ -108,7 +108,7 @@ async fn a_call_with_a_deadline_answers_queued_before_it_and_the_same_seq_waits_
         (api.open("holder").await, api.open("other").await, api.open("last").await);
     let token = api.granted(&holder, 1, "a").await;
     let mut request = Request::new(acquire(&other, 1, "a", forever()));
-    request.set_timeout(Duration::from_millis(400));
+    request.set_timeout(Duration::from_secs(2));
     let answer = api.locks.acquire(request).await.expect("before the deadline").into_inner();
     assert!(matches!(answer.result, Some(Answer::Queued(v1::Queued { position: 1 }))));
     // Behind it, though it has no call under way.

@@ -79,7 +79,7 @@ async fn a_unary_call_on_a_follower_is_forwarded_and_a_stream_is_told_where_to_g
     // The caller's deadline goes along: the leader answers before it.
     let other = api.open("two").await;
     let mut request = Request::new(acquire(&other, 1, "a", forever()));
-    request.set_timeout(Duration::from_millis(800));
+    request.set_timeout(Duration::from_secs(3));
     let answer = api.locks.acquire(request).await.expect("in time").into_inner();
     assert!(matches!(answer.result, Some(Answer::Queued(_))), "{answer:?}");
     // It waits on through the other follower.

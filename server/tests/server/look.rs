@@ -103,7 +103,8 @@ async fn the_status_names_the_leader_and_counts() {
 #[tokio::test]
 async fn http_and_grpc_share_one_port() {
     let server = start().await;
-    let (_stream, _) = Stream::open(&server, "one").await;
+    let (mut stream, _) = Stream::open(&server, "one").await;
+    stream.keep_alive(1, 0).await;
     let (line, body) = get(&server, "/livez").await;
     assert_eq!((line.as_str(), body.as_str()), ("HTTP/1.1 200 OK", "ok\n"));
     let (line, body) = get(&server, "/readyz").await;
