@@ -309,8 +309,10 @@ mod tests {
         }
     }
 
-    /// Each failure, its code, its reason, one item of its metadata (or none), and whether it says when to ask again.
-    fn table() -> Vec<(Failure, Code, &'static str, Option<(&'static str, &'static str)>, bool)> {
+    /// A failure, its code, its reason, one item of its metadata (or none), and whether it says when to ask again.
+    type Line = (Failure, Code, &'static str, Option<(&'static str, &'static str)>, bool);
+
+    fn table() -> Vec<Line> {
         let refused = Failure::Refused;
         let limit = |what| Failure::Refused(Refusal::Limit { what, max: 7 });
         let invalid = |what| Failure::Refused(Refusal::Invalid { what });
