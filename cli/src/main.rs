@@ -34,6 +34,8 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<u8, Failure> {
     let global = arguments.global;
     match arguments.command {
+        Command::Dev(args) => commands::serve::dev(args),
+        Command::Server(args) => commands::serve::server(*args),
         Command::Completions(args) => Ok(commands::completions::run(&args)),
         Command::Health(args) => commands::health::run(&global, &args),
         Command::Lock(args) => one_thread()?.block_on(commands::lock::run(&global, &args)),

@@ -1,6 +1,7 @@
 //! The command line: names, help texts and values, nothing that acts.
 
 mod lock;
+mod server;
 mod values;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use lock::LockArgs;
+pub(crate) use server::{DEV_LISTEN, DevArgs, ServerArgs};
 use values::duration;
 
 use crate::output::Format;
@@ -53,6 +55,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Dev(DevArgs),
+    Server(Box<ServerArgs>),
     Lock(LockArgs),
     Status(StatusArgs),
     Inspect(InspectArgs),

@@ -8,5 +8,6 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod operator;
+pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod status;

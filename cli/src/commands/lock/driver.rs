@@ -25,6 +25,7 @@ const LOOK_EVERY_AT_THE_END: Duration = Duration::from_millis(5);
 enum Told<'a> {
     Lost { why: &'static str, detail: &'a str },
     Confirming,
+    Unreachable,
     Stuck,
 }
 
@@ -39,6 +40,9 @@ impl Tell for Told<'_> {
             }
             Self::Confirming => "conclave: the command goes on when the cluster confirms that \
                 its lock is still held"
+                .to_owned(),
+            Self::Unreachable => "conclave: the command belongs to another user and cannot be \
+                killed; run conclave as that user"
                 .to_owned(),
             Self::Stuck => "conclave: something of the command cannot be killed; its lock ends \
                 with the session, not now"
@@ -138,8 +142,13 @@ impl Driver<'_> {
     fn carry_out(&self, actions: &[Action]) {
         for action in actions {
             match action {
-                // A group that is gone already needs no signal.
-                Action::Signal(signal) => drop(self.job.signal(*signal)),
+                Action::Signal(signal) => {
+                    // A group that is gone already needs no signal; one that became somebody else's cannot be reached.
+                    let reached = self.job.signal(*signal) || self.job.is_gone();
+                    if !reached && *signal == Signal::SIGKILL {
+                        self.voice.tell(&Told::Unreachable);
+                    }
+                }
                 Action::GiveTerminal => {
                     if let Some(tty) = &self.tty {
                         tty.give_to(&self.job);

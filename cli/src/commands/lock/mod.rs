@@ -21,14 +21,14 @@ use crate::args::{Global, LockArgs};
 use crate::failure::{Failure, code};
 use crate::identity;
 use crate::job::{self, Job, Tty};
-use crate::supervisor::{Boot, Ending, Rules, Standing, Supervisor, View};
+use crate::supervisor::{Boot, EXIT_LOST, Ending, Rules, Standing, Supervisor, View};
 use crate::voice::{Tell, Voice};
 
 /// How long the cluster may take to hear that the lock is free; after that the session's end tells it.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
 
 /// The same when the cluster was not heard anyway, or somebody wants us to end.
-const HURRIED_MAX: Duration = Duration::from_secs(1);
+const HURRIED_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -107,7 +107,7 @@ async fn under_the_grant(
     });
     let Ending { code, vanished } = driver.run(signals, lost, || view(session, &watch)).await;
     if vanished {
-        let limit = if watch.is_valid() { RELEASE_MAX } else { HURRIED_MAX };
+        let limit = if code == EXIT_LOST { HURRIED_MAX } else { RELEASE_MAX };
         let_go(args, session, guard, limit, voice).await;
     } else {
         // Something still runs: nobody may hear that it stopped. The session expires by itself, the cluster waits as
