@@ -35,13 +35,7 @@ impl Node {
         let mut arguments = vec!["dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ready-file"];
         arguments.push(ready.to_str().expect("a plain path"));
         arguments.extend(extra);
-        let process = Process::start(
-            binary(),
-            arguments,
-            &[],
-            folder.path(),
-            "node",
-        );
+        let process = Process::start(binary(), arguments, &[], folder.path(), "node");
         let endpoint = eventually("a node that is ready", PATIENCE, || {
             let text = fs::read_to_string(&ready).ok()?;
             let ready: Value = serde_json::from_str(&text).expect("the ready file is JSON");
