@@ -6,8 +6,8 @@ use std::time::Duration;
 pub(crate) const CLIENT_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Longest answer: ten thousand lines of a list, each with a full name, labels and metadata.
 pub(crate) const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Open calls of one client connection: a session stream each for some pools, and the unary calls beside them.
-pub(crate) const CLIENT_STREAMS_MAX: u32 = 1_024;
+/// Open calls of one client connection: thousands of sessions share one, with a stream each, and unary waits beside them.
+pub(crate) const CLIENT_STREAMS_MAX: u32 = 4_096;
 /// Open calls of one peer connection: forwarded waits stand for up to half a minute each.
 pub(crate) const PEER_STREAMS_MAX: u32 = 16_384;
 /// Connections of clients at one time; a descriptor each. Beyond it new ones wait in the kernel's backlog.

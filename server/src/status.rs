@@ -1,4 +1,6 @@
 //! The one file that turns what went wrong into a gRPC status and into a `Problem` of a stream. The reason is the contract.
+//!
+//! Bytes that are no message at all never get here: tonic answers them with INTERNAL, and too long ones with OUT_OF_RANGE.
 
 use std::collections::HashMap;
 

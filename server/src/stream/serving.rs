@@ -292,8 +292,14 @@ impl Serving {
             Asked::TimeOut { seq: _ } => {}
             Asked::AckStopped { token } => match outcome {
                 Outcome::Stopped => self.say(revision, 0, Message::StoppedToken(token.get())),
+                // It stands, although its client let go of it: an attach compares what both believe.
+                Outcome::Refused(refusal) => {
+                    let status = Failure::from(refusal).status();
+                    self.farewell = Some(Farewell::Status(status));
+                }
                 other => {
-                    tracing::debug!(%token, outcome = ?other, "a hold that its client does not use stands");
+                    let status = answer::unexpected(&other).status();
+                    self.farewell = Some(Farewell::Status(status));
                 }
             },
             Asked::Close => match outcome {

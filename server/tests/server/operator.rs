@@ -45,6 +45,23 @@ async fn a_forced_release_is_told_and_the_next_is_granted_when_the_holder_stoppe
 }
 
 #[tokio::test]
+async fn a_client_that_stopped_using_what_it_still_holds_is_sent_to_attach() {
+    let server = start().await;
+    let (mut stream, key) = Stream::open(&server, "one").await;
+    stream.acquire(1, "a", none()).await;
+    let token = stream.granted(1).await;
+    stream.say(Say::AckStoppedToken(token)).await;
+    let status = stream.try_next().await.expect_err("the end");
+    assert_eq!(reason(&status), (Code::FailedPrecondition, "NOT_HOLDER".to_owned()));
+    let attach = v1::AttachRequest { key: Some(key), next_seq: 2, ..Default::default() };
+    let mut again = Stream::begin(&server, Say::Attach(attach)).await;
+    let Said::Attached(attached) = again.next().await else { panic!("not attached") };
+    assert!(attached.standing.expect("a standing").holds.is_empty());
+    again.say(Say::AckStoppedToken(token)).await;
+    assert!(matches!(again.next().await, Said::StoppedToken(stopped) if stopped == token));
+}
+
+#[tokio::test]
 async fn a_forced_release_names_the_token_it_saw() {
     let server = start().await;
     let mut api = Api::of(&server).await;
