@@ -4,19 +4,19 @@
 use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::LogFormat;
 
 /// Says what is logged, in the syntax of `RUST_LOG`.
 pub const FILTER_VARIABLE: &str = "CONCLAVE_LOG";
 
+/// Ours says what changed; the libraries below tell every step of theirs at the same level.
+const FILTER: &str = "info,openraft=warn,raft_log=warn,chunked_wal=warn,sled=warn";
+
 /// Installs the subscriber of this process. Does nothing when there is one already.
 pub fn install(format: LogFormat) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .with_env_var(FILTER_VARIABLE)
-        .from_env_lossy();
+    let filter =
+        EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(FILTER));
     let is_terminal = stderr().is_terminal();
     let human = match format {
         LogFormat::Auto => is_terminal,

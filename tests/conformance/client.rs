@@ -181,19 +181,25 @@ async fn scenario_17_a_cancel_that_crosses_a_grant_leaks_nothing() {
     let holder = session(&client, "holder").await;
     let waiter = session(&client, "waiter").await;
     let granted = AtomicU64::new(0);
-    for round in 0..300u64 {
+    // What a cycle takes here and now, so that cancels and grants meet on a fast machine as on a slow one.
+    let measured = Instant::now();
+    for _ in 0..20 {
+        holder.mutex("job").lock().await.unwrap().release().await.unwrap();
+    }
+    let cycle = measured.elapsed() / 20;
+    for round in 0..300u32 {
         let held = holder.mutex("job").lock().await.unwrap();
         let mutex = waiter.mutex("job");
         let wait = async {
-            // Now before, now after the grant.
-            let time = Duration::from_micros(round * 37 % 4000);
+            // From long before the grant to long after it.
+            let time = cycle * (round * 37 % 100) / 25;
             if let Ok(guard) = tokio::time::timeout(time, mutex.lock()).await {
                 granted.fetch_add(1, Ordering::Relaxed);
                 guard.expect("a grant").release().await.expect("it held");
             }
         };
         let release = async {
-            tokio::time::sleep(Duration::from_micros(round * 53 % 3000)).await;
+            tokio::time::sleep(cycle * (round * 53 % 100) / 50).await;
             held.release().await.expect("it held");
         };
         tokio::join!(wait, release);

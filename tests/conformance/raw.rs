@@ -192,7 +192,8 @@ async fn scenario_24_unary_waits_keep_their_places_across_a_leader_change() {
     cluster.kill(leader);
     for call in calls {
         let broken = call.await.unwrap().expect_err("its leader is dead");
-        assert_eq!(broken.code(), Code::Unavailable, "{broken:?}");
+        // The connection broke, and that is all that is known: no decision was made.
+        assert!(matches!(broken.code(), Code::Unavailable | Code::Unknown), "{broken:?}");
     }
     let node = Raw::new(&cluster.endpoint(cluster.leader()));
     assert_eq!(node.queue("job").await.unwrap(), before, "every wait kept its place");
