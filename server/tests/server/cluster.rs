@@ -7,7 +7,7 @@ use conclave_proto::v1;
 use conclave_proto::v1::acquire_response::Result as Answer;
 use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
-use conclave_raft::Member;
+use conclave_raft::{Member, Timing};
 use conclave_server::{Server, ServerConfig};
 use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -16,6 +16,16 @@ use crate::look::{get, health};
 use crate::support::{Api, LIMIT, Stream, acquire, config, forever, none, open, reason, soon};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// More patience than by default: these tests share a busy machine and are about forwarding, not about failing over fast.
+fn patient() -> Timing {
+    Timing {
+        heartbeat: Duration::from_millis(200),
+        election_min: Duration::from_millis(1_000),
+        election_max: Duration::from_millis(2_000),
+        ..Timing::default()
+    }
+}
 
 /// Configurations of three nodes on loopback addresses that no other cluster of this machine has.
 fn three() -> Vec<ServerConfig> {
@@ -33,6 +43,7 @@ fn three() -> Vec<ServerConfig> {
             listen: format!("{}:7420", host(node)),
             peer_listen: format!("{}:7421", host(node)),
             cluster: (0..3).map(member).collect(),
+            timing: patient(),
             ..config()
         })
         .collect()
