@@ -37,6 +37,8 @@ pub(crate) struct Watcher {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Look {
     term: u64,
+    /// The core calls itself leader.
+    claims: bool,
     /// The core leads and hears its majority.
     in_office: bool,
     /// And it applied an entry of its own term.
@@ -52,17 +54,16 @@ impl Watcher {
         let mut since = None;
         loop {
             let look = self.look(&mut since);
-            let watches = look.in_office || look.leading;
             self.publish(&look);
             tokio::select! {
                 changed = server.changed() => if changed.is_err() { break },
                 changed = term.changed() => if changed.is_err() { break },
-                () = tokio::time::sleep(self.step), if watches => {}
+                () = tokio::time::sleep(self.step), if look.claims => {}
                 () = self.stopping.cancelled() => break,
             }
         }
         let term = self.leadership.borrow().term.get();
-        self.publish(&Look { term, in_office: false, leading: false, leader: None });
+        self.publish(&Look { term, claims: false, in_office: false, leading: false, leader: None });
     }
 
     fn look(&self, since: &mut Option<(u64, Instant)>) -> Look {
@@ -83,7 +84,7 @@ impl Watcher {
         // A leader without a majority is nobody's leader.
         let leader = server.current_leader.filter(|_| in_office || !claims).and_then(hint);
         let leading = in_office && *self.view.watch_term().borrow() == term;
-        Look { term, in_office, leading, leader }
+        Look { term, claims, in_office, leading, leader }
     }
 
     fn hears_majority(&self, since: Instant) -> bool {

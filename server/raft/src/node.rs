@@ -164,8 +164,14 @@ impl Node {
     /// Answers the peers; to be served on the peer listener of the address that was configured.
     #[must_use]
     pub fn peer_service(&self) -> PeerServiceServer<PeerEndpoint> {
-        let Inner { myself, raft, snapshots, heard, .. } = &*self.inner;
-        PeerEndpoint::server(myself.clone(), raft.clone(), snapshots.downgrade(), heard.clone())
+        let Inner { myself, raft, snapshots, heard, stopping, .. } = &*self.inner;
+        PeerEndpoint::server(
+            myself.clone(),
+            raft.clone(),
+            snapshots.downgrade(),
+            heard.clone(),
+            stopping.clone(),
+        )
     }
 
     #[must_use]

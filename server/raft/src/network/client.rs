@@ -103,11 +103,15 @@ impl PeerClient {
     /// Entries without waiting for each answer. Answers come in the order of the requests.
     async fn pipelined<'s, S>(
         &'s self,
-        input: S,
+        mut input: S,
     ) -> Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Error>>, Error>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
+        // openraft's pause after an error is part of the stream of requests: connecting before the first one was asked for
+        // would mean to try again without any pause.
+        let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
+        let input = stream::iter([first]).chain(input);
         let mut client = self.client(Lane::Entries)?;
         let asked = Arc::new(AtomicU64::new(0));
         let counted = asked.clone();

@@ -5,6 +5,7 @@ use conclave_proto::internal::v1::peer_service_server::{PeerService, PeerService
 use futures::stream::{BoxStream, StreamExt as _};
 use openraft::Raft;
 use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::header::{Answerer, Parties};
@@ -24,6 +25,7 @@ pub struct PeerEndpoint {
     /// A connection may outlive the node, whose files must be closed by then.
     snapshots: WeakSnapshots,
     heard: Heard,
+    stopping: CancellationToken,
     /// One snapshot comes in at a time.
     installing: Semaphore,
 }
@@ -34,9 +36,10 @@ impl PeerEndpoint {
         raft: Raft<TypeConfig, StateMachine>,
         snapshots: WeakSnapshots,
         heard: Heard,
+        stopping: CancellationToken,
     ) -> PeerServiceServer<Self> {
         let installing = Semaphore::new(1);
-        PeerServiceServer::new(Self { myself, raft, snapshots, heard, installing })
+        PeerServiceServer::new(Self { myself, raft, snapshots, heard, stopping, installing })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -47,6 +50,11 @@ impl PeerEndpoint {
         let parties = answerer.admit(request.metadata())?;
         self.heard.note(parties.from);
         Ok(parties)
+    }
+
+    /// Resolves when the node stops: a stream on which nothing comes would keep a stopping server waiting.
+    fn stopped(&self) -> WaitForCancellationFutureOwned {
+        self.stopping.clone().cancelled_owned()
     }
 
     async fn begun(&self) -> Result<bool, Status> {
@@ -125,11 +133,14 @@ impl PeerService for PeerEndpoint {
                 }
             })
         });
-        let answers = self.raft.stream_append(requests).map(|answer| match answer {
-            Ok(answer) => Ok(wire::stream_response(&answer)),
-            Err(fatal) => Err(stopped(fatal)),
-        });
-        Ok(Response::new(answers.boxed()))
+        let answers =
+            self.raft.stream_append(requests.take_until(self.stopped())).map(
+                |answer| match answer {
+                    Ok(answer) => Ok(wire::stream_response(&answer)),
+                    Err(fatal) => Err(stopped(fatal)),
+                },
+            );
+        Ok(Response::new(answers.take_until(self.stopped()).boxed()))
     }
 
     async fn install_snapshot(

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use conclave_machine::{
-    Acquire, Call, Command, Demand, Epoch, Labels, Name, Op, Open, Outcome, Secret, Seq, SessionId,
+    Acquire, Call, Command, Demand, Labels, Name, Op, Open, Outcome, Secret, Seq, SessionId,
     SessionKey,
 };
 use conclave_raft::{Decided, Member, Node, NodeConfig, ProposeError, StartError, Storage};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -39,6 +40,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 pub(crate) struct Running {
     pub(crate) node: Node,
     server: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
 }
 
 impl Running {
@@ -47,24 +49,26 @@ impl Running {
         let listener = TcpListener::bind(own_address(&config)).await.expect("a free port");
         let node = Node::start(config).await?;
         let service = node.peer_service();
+        let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             let incoming = TcpListenerStream::new(listener);
             let served = tonic::transport::Server::builder()
                 .tcp_nodelay(true)
                 .add_service(service)
-                .serve_with_incoming(incoming)
+                .serve_with_incoming_shutdown(incoming, async { drop(stopped.await) })
                 .await;
             served.expect("the peer port is served");
         });
-        Ok(Self { node, server })
+        Ok(Self { node, server, stop })
     }
 
     /// As a crash, as far as the others can see; the files are closed properly.
     pub(crate) async fn kill(self) {
-        self.server.abort();
-        // An error: aborted, as asked.
-        let _ = self.server.await;
+        // An error: the server is gone.
+        let _ = self.stop.send(());
         soon("the node stops", self.node.halt()).await;
+        // Ends with the last connection: the peers are told to make new ones.
+        soon("the server stops", self.server).await.expect("no panic");
     }
 }
 
@@ -169,10 +173,6 @@ pub(crate) fn acquire(key: SessionKey, seq: u64, lock: &str) -> Command {
 /// A command that any machine answers, whatever it knows: for filling a log.
 pub(crate) fn filler(number: u64) -> Command {
     Command::TimeOut { session: SessionId(number), seq: Seq(1) }
-}
-
-pub(crate) fn stranger(number: u64) -> SessionKey {
-    SessionKey { id: SessionId(number), secret: Secret(1), epoch: Epoch(1) }
 }
 
 /// Proposes where the leader is, again and again until it is decided. Only for commands that may happen twice.
