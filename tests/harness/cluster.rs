@@ -148,8 +148,19 @@ impl Cluster {
         serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
     }
 
-    /// The leader on which all running nodes agree, waited for.
+    /// The leader on which all running nodes agree, waited for until it serves.
     pub fn leader(&self) -> usize {
+        let leader = self.known_leader();
+        // A linearizable read: answered once the leader applied an entry of its own term.
+        let read = Command::new(conclave())
+            .args(["--endpoint", &self.endpoint(leader), "list", "-o", "json"])
+            .output()
+            .expect("conclave runs");
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        leader
+    }
+
+    fn known_leader(&self) -> usize {
         eventually("a leader that all running nodes know", Duration::from_secs(20), || {
             let mut leaders = (0..self.size())
                 .filter(|&node| self.running(node))
