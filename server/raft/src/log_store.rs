@@ -59,6 +59,7 @@ impl<L: LogStore> LogStorage<L> {
         let entries = self.read(start, end, READ_BYTES_MAX)?;
         match entries.first() {
             Some(first) if first.log_id.index() == start => Ok(entries),
+            None if start >= end => Ok(entries),
             Some(_) | None => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("the log has no entry {start} (asked for up to {end})"),
@@ -110,6 +111,10 @@ impl<L: LogStore> RaftLogReader<TypeConfig> for LogStorage<L> {
         let state = (self.clone(), start, false);
         stream::unfold(state, move |(log, next, failed)| async move {
             if failed || next >= end {
+                return None;
+            }
+            // What was never appended is no hole.
+            if log.log.state().last.is_none_or(|last| last.index < next) {
                 return None;
             }
             let piece = log.read_some(next, end);
