@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// An open data directory, locked for this process. Dropping it lets another process in, so it must be kept until
 /// the log and the snapshot store in it are closed.
@@ -53,13 +54,22 @@ impl DataDir {
     }
 }
 
-/// Takes the lock of a file until it is closed; `None` when another open file has it.
+/// A lock is waited for this long: a process that was killed a moment ago, or a child between fork and exec, still has it.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Takes the lock of a file until it is closed; `None` when another open file keeps it.
 pub(crate) fn lock_file(path: &Path) -> io::Result<Option<File>> {
     let file = File::options().create(true).write(true).truncate(false).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 

@@ -9,11 +9,12 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sled::{Db, Tree};
 
-use crate::directory::sync_parent;
+use crate::directory::{LOCK_PATIENCE, sync_parent};
 use crate::limits::{
     SEGMENT_BYTES, SLED_CACHE_BYTES, SNAPSHOT_META_BYTES_MAX, SNAPSHOT_RECORD_BYTES_MAX,
     SNAPSHOTS_KEPT,
@@ -99,7 +100,17 @@ impl SnapshotStore {
             // Its background flush would fsync twice a second and disturb the log; we flush by ourselves.
             .flush_every_ms(None);
         // sled reports some damage by panicking.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+        let started = Instant::now();
+        let opened = loop {
+            match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+                Ok(Err(sled::Error::Io(error)))
+                    if is_lock_error(&error) && started.elapsed() < LOCK_PATIENCE =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened,
+            }
+        };
         // From here on sled may already have cut its file; the manifest still says what was in it.
         let db = match opened {
             Ok(Ok(db)) => db,
