@@ -73,10 +73,14 @@ impl Formation {
     /// Ends when this node follows or leads in its cluster, or with the reason why it never will.
     pub(crate) async fn run(&self) -> Result<(), Fatal> {
         let mut said = String::new();
-        while !self.is_settled() {
+        loop {
             let answers = self.ask_all().await;
             let begun = self.raft.is_initialized().await.map_err(|error| core(&error))?;
             self.check_belonging(&answers, begun)?;
+            // A restarted node remembers a leader; that it still belongs there, only a peer can say.
+            if self.is_settled() && self.is_among_its_own(&answers) {
+                return Ok(());
+            }
             if !begun && self.is_first() {
                 match obstacle(&self.myself, &answers) {
                     None => self.begin(&answers).await?,
@@ -89,7 +93,6 @@ impl Formation {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     }
 
     /// A cluster of one needs to ask nobody.
@@ -105,6 +108,15 @@ impl Formation {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics.current_leader.is_some() && metrics.vote.committed
+    }
+
+    /// Alone, or somebody on the list is of the same cluster.
+    fn is_among_its_own(&self, answers: &Answers) -> bool {
+        let own = self.myself.cluster();
+        let same = |answer: &proto::IntroduceResponse| {
+            own.is_some() && answer.cluster_id.as_ref().and_then(|id| cluster_of(id)) == own
+        };
+        answers.is_empty() || answers.iter().any(|(_, answer)| answer.as_ref().is_some_and(same))
     }
 
     fn is_first(&self) -> bool {
