@@ -101,7 +101,7 @@ impl Server {
         self.edge.node()
     }
 
-    /// Stops gracefully, within [`DRAIN_MAX`](limits::DRAIN_MAX): accepts no more clients, hands leadership over (which ends
+    /// Stops gracefully, within `limits::DRAIN_MAX`: accepts no more clients, hands leadership over (which ends
     /// the session streams with where to go), lets calls end, closes what is left.
     pub async fn shutdown(mut self) {
         let until = Instant::now() + limits::DRAIN_MAX;

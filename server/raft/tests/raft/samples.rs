@@ -12,12 +12,10 @@ use proptest::prelude::*;
 fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
-
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     let pairs = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into()));
     Labels::new(pairs).expect("few")
 }
-
 fn key() -> SessionKey {
     SessionKey {
         id: SessionId(3),
@@ -25,11 +23,9 @@ fn key() -> SessionKey {
         epoch: Epoch(2),
     }
 }
-
 fn call(op: Op) -> Command {
     Command::Call(Call { key: key(), seq: Seq(5), seen_through: Seq(4), op })
 }
-
 fn due(timer: Timer) -> Command {
     Command::Due(Due { timer, generation: Generation(11), term: Term(12) })
 }
@@ -298,16 +294,13 @@ pub(crate) fn largest_records() -> Vec<(&'static str, Record)> {
 fn any_name() -> impl Strategy<Value = Name> {
     "[a-z/é]{1,40}".prop_map(|text| name(&text))
 }
-
 fn any_text() -> impl Strategy<Value = Box<str>> {
     "\\PC{0,20}".prop_map(String::into_boxed_str)
 }
-
 fn any_labels() -> impl Strategy<Value = Labels> {
     prop::collection::vec((any_text(), any_text()), 0..4)
         .prop_map(|pairs| Labels::new(pairs).expect("few"))
 }
-
 fn any_key() -> impl Strategy<Value = SessionKey> {
     any::<(u64, u128, u64)>().prop_map(|(id, secret, epoch)| SessionKey {
         id: SessionId(id),
