@@ -158,7 +158,8 @@ fn on_lost_runs_once_with_the_reason() {
 fn ctrl_z_stops_the_group_before_conclave_and_it_goes_on_after() {
     let _turn = alone();
     let node = Node::start();
-    let script = "echo $$ > command; while [ ! -f end ]; do sleep 0.02; done; exit 6";
+    // Nothing is forked while it waits: a shell in the midst of a vfork shows another state than stopped.
+    let script = "mkfifo end; exec 3<>end; echo $$ > command; read word <&3; exit 6";
     let mut job = node.lock("job", &["--ttl", "5"], "job", script);
     let command = node.written("command");
     job.signal(Signal::TSTP);
@@ -167,7 +168,7 @@ fn ctrl_z_stops_the_group_before_conclave_and_it_goes_on_after() {
     assert_eq!(state_of(&command), Some('T'), "the command stood still first");
     job.signal(Signal::CONT);
     eventually("the command goes on", PATIENCE, || (state_of(&command) != Some('T')).then_some(()));
-    std::fs::write(node.path("end"), "").expect("a file");
+    std::fs::write(node.path("end"), "now\n").expect("a pipe");
     assert_eq!(job.exit_code(PATIENCE), 6, "{}", job.errors());
 }
 
@@ -175,14 +176,15 @@ fn ctrl_z_stops_the_group_before_conclave_and_it_goes_on_after() {
 fn continued_past_its_deadline_the_command_is_killed_without_having_run() {
     let _turn = alone();
     let node = Node::start();
-    let script = "echo $$ > command; trap 'echo told > told' TERM CONT; \
-                  while :; do sleep 0.02; [ -f suspended ] && echo ran >> ran; done";
+    let script = "mkfifo go; exec 3<>go; trap 'echo told > told' TERM CONT; echo $$ > command; \
+                  read word <&3; echo ran > ran; while :; do sleep 1; done";
     let mut job = node.lock("job", &["--ttl", "5"], "job", script);
     let command = node.written("command");
     job.signal(Signal::TSTP);
     let own = job.id().to_string();
     eventually("conclave stands still", PATIENCE, || (state_of(&own) == Some('T')).then_some(()));
-    std::fs::write(node.path("suspended"), "").expect("a file");
+    // From here on it would write down that it ran, if only it ran.
+    std::fs::write(node.path("go"), "now\n").expect("a pipe");
     let mut next = node.lock("next", &[], "job", "echo yes > next-ran");
     assert_eq!(next.exit_code(PATIENCE), 0, "the session of a suspended one expires");
     assert_eq!(state_of(&command), Some('T'));
