@@ -19,6 +19,8 @@ use crate::types::TypeConfig;
 
 /// How often the log is looked at.
 const STEP: Duration = Duration::from_millis(500);
+/// How long a change of this node's addresses may take: without a majority it takes for ever, and snapshots must go on.
+const REGISTER_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Keeper {
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
@@ -99,8 +101,11 @@ impl Keeper {
         }
         tracing::info!(?own, "this node has other addresses now");
         let change = ChangeMembers::SetNodes(BTreeMap::from([(id, own)]));
-        if let Err(error) = self.raft.change_membership(change, true).await {
-            tracing::warn!(%error, "the cluster does not take this node's addresses; trying again");
+        let change = self.raft.change_membership(change, true);
+        match tokio::time::timeout(REGISTER_PATIENCE, change).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "its addresses are not taken; trying again"),
+            Err(_) => tracing::warn!("its addresses are not taken in time; trying again"),
         }
     }
 }

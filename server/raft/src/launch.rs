@@ -50,12 +50,15 @@ pub(crate) async fn launch(
     tasks: &TaskTracker,
 ) -> Result<Launched, StartError> {
     check(config)?;
-    let place = Place::open(&config.storage)?;
-    let (identity, log) = open_log(&place, config)?;
-    let retained = Retained::everything();
-    let snapshots =
-        Snapshots::new(SnapshotStore::open(&place.directory.snapshots())?, retained.clone());
-    let machine = restore(&place, snapshots.clone(), hub.clone(), &log)?.tracked(tasks.token());
+    let core = core::config(&config.timing, &config.retention)
+        .map_err(|error| StartError::Config { field: "timing", reason: error.to_string() })?;
+    // Reads everything that there is.
+    let open = {
+        let (config, hub) = (config.clone(), hub.clone());
+        tokio::task::spawn_blocking(move || open(&config, hub)).await
+    };
+    let opened = open.map_err(|error| StartError::Core { reason: error.to_string() })??;
+    let Opened { place, identity, log, retained, snapshots, machine } = opened;
 
     let myself = Myself::new(&identity, place.directory.identity(), config);
     let timing = &config.timing;
@@ -65,18 +68,38 @@ pub(crate) async fn launch(
         entries: timing.install_snapshot,
         ping: 2 * timing.election_max,
     });
-    let core = core::config(timing, &config.retention)
-        .map_err(|error| StartError::Config { field: "timing", reason: error.to_string() })?;
     let view = machine.view();
     let network = Network { myself: myself.clone(), connections: connections.clone() };
     let storage = LogStorage::new(log.clone(), retained).tracked(tasks.token());
     let growth = storage.growth();
+    let machine = machine.tracked(tasks.token());
     let raft = Raft::new(identity.node_id, Arc::new(core), network, storage, machine)
         .await
         .map_err(|error| StartError::Core { reason: error.to_string() })?;
     let launched = Launched { myself, connections, raft, view, log, growth, snapshots, place };
     launched.check_list().await?;
     Ok(launched)
+}
+
+/// What was found in the directory.
+struct Opened {
+    place: Place,
+    identity: Identity,
+    log: Wal,
+    retained: Retained,
+    snapshots: Snapshots,
+    machine: StateMachine,
+}
+
+/// Blocks.
+fn open(config: &NodeConfig, hub: Hub) -> Result<Opened, StartError> {
+    let place = Place::open(&config.storage)?;
+    let (identity, log) = open_log(&place, config)?;
+    let retained = Retained::everything();
+    let store = SnapshotStore::open(&place.directory.snapshots())?;
+    let snapshots = Snapshots::new(store, retained.clone());
+    let machine = restore(&place, snapshots.clone(), hub, &log)?;
+    Ok(Opened { place, identity, log, retained, snapshots, machine })
 }
 
 fn check(config: &NodeConfig) -> Result<(), StartError> {

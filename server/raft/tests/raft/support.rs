@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 
 /// Long enough for anything on a busy machine; no test waits for it to pass.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,9 +51,9 @@ impl Running {
         let service = node.peer_service();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
-            let incoming = TcpListenerStream::new(listener);
+            // The server's own setting does not reach sockets that it did not bind.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let served = tonic::transport::Server::builder()
-                .tcp_nodelay(true)
                 .add_service(service)
                 .serve_with_incoming_shutdown(incoming, async { drop(stopped.await) })
                 .await;

@@ -3,7 +3,7 @@
 use conclave_machine::{Machine, Outcome, Revision, Token};
 use conclave_proto::internal::v1 as wire;
 use conclave_proto::internal::v1::peer_service_client::PeerServiceClient;
-use conclave_raft::{Consistency, Fatal, Node, NodeConfig, ProposeError, StepDownError};
+use conclave_raft::{Consistency, Fatal, Node, NodeConfig, ProposeError, StepDownError, Storage};
 use tonic::{Code, Request};
 
 use crate::support::{
@@ -68,12 +68,18 @@ impl Cluster {
         digests[0]
     }
 
-    async fn stop(mut self) {
+    async fn stop(self) {
+        drop(self.stop_keeping().await);
+    }
+
+    /// The directories stay as long as what is returned.
+    async fn stop_keeping(mut self) -> Places {
         for index in 0..NAMES.len() {
             if self.nodes[index].is_some() {
                 self.kill(index).await;
             }
         }
+        self.places
     }
 }
 
@@ -254,6 +260,27 @@ async fn a_wiped_node_is_told_how_to_rejoin() {
         cluster.revive(away).await;
     }
     let _ = leader;
+    let decided = decide(&cluster.running(), filler(2)).await;
+    cluster.agreed(decided.revision).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_another_cluster_of_the_same_names_is_refused() {
+    let mut cluster = Cluster::start(|_| {}).await;
+    cluster.leader().await;
+    let other = Cluster::start(|_| {}).await;
+    other.leader().await;
+    let kept = other.stop_keeping().await;
+    let mut config = cluster.places.config(NAMES[1]);
+    config.storage = Storage::Directory(kept.directory(NAMES[1]));
+    cluster.kill(1).await;
+    let stray = Running::start(config).await.expect("it starts");
+    let fatal = soon("it gives up", stray.node.failed()).await;
+    assert!(matches!(fatal, Fatal::OtherCluster { .. }), "{fatal}");
+    stray.kill().await;
+
+    cluster.revive(1).await;
     let decided = decide(&cluster.running(), filler(2)).await;
     cluster.agreed(decided.revision).await;
     cluster.stop().await;
