@@ -54,7 +54,9 @@ pub enum StartError {
 pub enum Fatal {
     #[error("the Raft core died: {reason}")]
     Core { reason: String },
-    #[error("the log failed: {reason}")]
+    #[error(
+        "{reason}; nothing that was acknowledged is lost; free space or mend the disk, then start this node again"
+    )]
     Log { reason: String },
     /// This node has no data, but its peers have formed a cluster.
     #[error(

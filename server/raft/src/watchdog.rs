@@ -50,7 +50,7 @@ impl Watchdog {
                 Fatal::Log { reason }
             }
             // The log is in our hands, so its writer only goes away by a panic.
-            Err(_) => Fatal::Log { reason: "its writer is gone".to_owned() },
+            Err(_) => Fatal::Log { reason: "the writer of the log is gone".to_owned() },
         }
     }
 
