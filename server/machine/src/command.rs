@@ -3,8 +3,13 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::ids::{Epoch, Generation, LossNumber, Nonce, Secret, Seq, SessionId, Term, Token};
+use crate::demand::{Campaign, Item, Items, Mode};
+use crate::edit::Edit;
+use crate::ids::{
+    Epoch, Generation, LossNumber, Nonce, Secret, Seq, SessionId, Term, Token, Version,
+};
 use crate::name::{Labels, Name};
+use crate::value::Value;
 
 /// What travels with a command but is the same for the whole entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +55,15 @@ pub enum Command {
     Kill { session: SessionId, by: Box<str>, reason: Box<str> },
     /// An operator takes a hold away. With `now` it ends at once, else it stays revoked until it is surely unused.
     ForceRelease { name: Name, token: Token, now: bool, by: Box<str> },
+    /// An operator changes the effective limit of a semaphore: grows at once, shrinks by draining, zero pauses. Takes
+    /// effect only while the semaphore's version is `version`.
+    Resize { name: Name, limit: u32, version: Version, by: Box<str> },
+    /// An operator hands a leadership over: the leader of this term is revoked, and the first eligible candidate of session
+    /// `to` comes next, whatever its priority.
+    Transfer { name: Name, term: Token, to: SessionId, by: Box<str> },
+    /// An operator removes what stays by itself: a resized semaphore, a gate, a latch, a register, a counter, the result of a
+    /// once. Refused `Busy` while anybody holds it or waits for it.
+    Delete { name: Name, by: Box<str> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,17 +114,48 @@ pub enum Op {
     /// Frees the hold with this token, which must belong to the calling session and be in state `Held`; a late retry frees nobody's newer hold.
     Release {
         token: Token,
+        /// How many of a semaphore's permits (of a hold with one item); zero: all that the token stands for.
+        permits: u32,
     },
     /// Takes an unadopted hold over into the present epoch under a new token; the old token is dead.
     Adopt {
         token: Token,
     },
+    /// Turns a write hold into an upgradable or a read one, or an upgradable one into a read one, under the same token. Never waits.
+    Downgrade {
+        token: Token,
+        to: Mode,
+    },
+    /// Turns an upgradable hold into a write hold under a new token, before everyone who waits. With `wait` it waits for the
+    /// readers to go; without, it also serves a plain reader, which gets it only as the sole holder.
+    Upgrade {
+        token: Token,
+        /// Not part of the body that a retried seq is compared by.
+        wait: bool,
+    },
+    /// The leader of this term changes what it tells its observers.
+    Proclaim {
+        term: Token,
+        value: Value,
+    },
+    /// Whether the campaign of that seq of the same session, which must still wait, may win.
+    SetEligible {
+        campaign: Seq,
+        eligible: bool,
+    },
+    /// The result of a once: everyone who waits for it hears of it, and everyone who asks during `retention_ms`.
+    Complete {
+        token: Token,
+        value: Value,
+        retention_ms: u64,
+    },
+    Edit(Edit),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acquire {
-    pub name: Name,
-    pub demand: Demand,
+    /// All of them or none, under one token.
+    pub items: Items,
     /// False: answer at once, granted or held by others. Not part of the body that a retried seq is compared by.
     pub wait: bool,
     /// Higher goes first; arrival decides among equals.
@@ -120,17 +165,31 @@ pub struct Acquire {
     /// Who within the session asks. The same owner again is `AlreadyHeld`; none: every acquire is a stranger.
     pub owner: Option<Box<str>>,
     pub metadata: Labels,
+    /// Refuse the request, with the cycle, if it would close one among owners.
+    pub fail_on_deadlock: bool,
+    /// Exactly with the demand `Lead`.
+    pub campaign: Option<Campaign>,
 }
 
-/// What is wanted of an object; decides its kind and who may hold beside whom. Further kinds are further variants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Demand {
-    /// A mutex: one holder.
-    Mutex,
+impl Acquire {
+    /// The plainest request there is: it waits, at priority zero, as a stranger.
+    #[must_use]
+    pub fn of(name: Name, demand: crate::demand::Demand) -> Self {
+        Self {
+            items: Items::one(Item { name, demand }),
+            wait: true,
+            priority: 0,
+            max_hold_ms: 0,
+            owner: None,
+            metadata: Labels::default(),
+            fail_on_deadlock: false,
+            campaign: None,
+        }
+    }
 }
 
 /// Something the leader waits for on a monotonic clock. Never part of a decision by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The session was not kept alive: it expires. The only timer that an (unlogged) keepalive moves.
     Session(SessionId),
@@ -140,9 +199,13 @@ pub enum Timer {
     HoldEnd(SessionId, Token),
     /// `max_hold` is over: the hold becomes revoked.
     MaxHold(SessionId, Token),
+    /// A leader that a higher priority waits behind becomes revoked.
+    Preempt(SessionId, Token),
+    /// The result of a once is forgotten.
+    Retention(Name),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     pub timer: Timer,
     pub generation: Generation,

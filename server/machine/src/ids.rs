@@ -48,6 +48,11 @@ number!(
     Generation
 );
 number!(
+    /// A state of an object that came about by an edit (a resize, a write, a round), drawn from the one counter, so that an
+    /// object which vanished and came back never repeats one.
+    Version
+);
+number!(
     /// The Raft term an entry was proposed in.
     Term
 );

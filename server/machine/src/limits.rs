@@ -37,3 +37,25 @@ pub const CHAIN_MAX: usize = 64;
 pub const SHARDS: usize = 1024;
 /// Raised over the backup's counter when a backup is restored, so that no token of the lost future is met again.
 pub const RESTORE_COUNTER_GAP: u64 = 1 << 40;
+/// Objects of one request: a transaction over more is a design of the caller's to be thought over.
+pub const ITEMS_MAX: usize = 64;
+/// What a candidate proclaims, in bytes: an address and a little more, copied to each observer.
+pub const PROPOSAL_BYTES_MAX: usize = 4 * 1024;
+/// A register's value or the result of a once, in bytes.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// All registers and results together, in bytes: they live in memory, on every node.
+pub const VALUES_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Keys by which one round of a latch was counted down: each is kept until the round ends.
+pub const COUNT_KEYS_MAX: usize = 10_000;
+/// Shortest time a result of a once is kept, in milliseconds: whoever waited for it must have time to fetch it.
+pub const RETENTION_MS_MIN: u64 = 10_000;
+/// Longest, in milliseconds (7 days).
+pub const RETENTION_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+/// Longest time to keep a leadership that a higher priority waits for, in milliseconds (1 h).
+pub const PREEMPT_MS_MAX: u64 = 3600 * 1000;
+/// Requests that a search for a cycle looks at.
+pub const DEADLOCK_SEARCH_MAX: usize = 1_000;
+/// Steps of a cycle that a refusal shows.
+pub const DEADLOCK_SHOWN_MAX: usize = 16;
+/// Bytes of a value in one record of a snapshot.
+pub const VALUE_PART_BYTES: usize = 32 * 1024;

@@ -1,16 +1,19 @@
 //! The state as a stream of small records: what a snapshot stores and a new machine is rebuilt from.
 //!
-//! Canonical order: the header; each session by id, followed by its window (by seq, each entry followed by the holders it
-//! lists) and its losses; each object by name, followed by its holders (by token) and its queue (in serving order).
+//! Canonical order: the header; each object by name, followed by the parts of its value and the keys it was counted by (in
+//! order); each session by id, followed by its window (by seq, each entry followed by the holders it lists), its losses, its
+//! holds (by token) and its waits (by seq). Queues and holders follow from holds and waits.
 //! No record comes near 64 KiB: whatever could is split into records of its own. The bytes are the business of `server/raft`.
 
 use alloc::boxed::Box;
 
-use crate::command::Demand;
-use crate::ids::{Epoch, Generation, Nonce, Secret, Seq, SessionId, Token};
+use crate::demand::{Campaign, Items};
+use crate::edit::Edited;
+use crate::ids::{Epoch, Generation, Nonce, Secret, Seq, SessionId, Token, Version};
 use crate::name::{Labels, Name};
-use crate::outcome::{HeldBy, HoldState, Holder, Kind, Loss};
+use crate::outcome::{HeldBy, HoldState, Holder, Loss, Passed, Refusal};
 use crate::query::Statistics;
+use crate::value::Value;
 
 /// The meaning of the records, raised with each change of it. A machine refuses every other version.
 pub const RECORD_VERSION: u32 = 1;
@@ -27,9 +30,13 @@ pub enum Record {
     /// A loss of the last [`SessionRecord`].
     Loss(Loss),
     Object(ObjectRecord),
-    /// A holder of the last [`ObjectRecord`].
+    /// A part of the value of the last [`ObjectRecord`], at most `VALUE_PART_BYTES` long; the parts follow each other in order.
+    ValuePart(Value),
+    /// A key by which the last [`ObjectRecord`], a latch, was counted down.
+    CountKey(Box<str>),
+    /// A hold of the last [`SessionRecord`].
     Hold(HoldRecord),
-    /// A waiter of the last [`ObjectRecord`].
+    /// A wait of the last [`SessionRecord`].
     Waiter(WaiterRecord),
 }
 
@@ -79,6 +86,10 @@ pub struct SessionRecord {
     pub window_len: u32,
     /// Loss records that follow.
     pub losses_len: u32,
+    /// Hold records that follow.
+    pub holds_len: u32,
+    /// Waiter records that follow.
+    pub waits_len: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -102,42 +113,105 @@ pub enum Recorded {
     },
     Held(Box<HeldBy>),
     TimedOut(Box<HeldBy>),
+    Passed(Passed),
     Cancelled,
     Released,
-    NotHolder,
-    AlreadyHeld {
-        token: Token,
+    Downgraded,
+    Proclaimed,
+    EligibleSet,
+    Completed {
+        version: Version,
     },
-    WrongKind {
-        kind: Kind,
-    },
+    Edited(Edited),
+    /// One of those that RULES.md lists as recorded.
+    Refused(Box<Refusal>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ObjectRecord {
     pub name: Name,
-    pub kind: Kind,
+    pub state: StateRecord,
     pub statistics: Statistics,
+}
+
+/// What an object is besides its holders and its queue; its kind by the variant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StateRecord {
+    Mutex,
+    RwLock,
+    Semaphore {
+        declared: u32,
+        limit: u32,
+        version: Version,
+        resized: bool,
+    },
+    Election {
+        /// The wait that comes next by a transfer.
+        successor: Option<(SessionId, Seq)>,
+    },
+    Once {
+        attempts: u32,
+        done: Option<DoneRecord>,
+    },
+    Latch {
+        count: u64,
+        remaining: u64,
+        round: Version,
+        /// Key records that follow.
+        keys_len: u32,
+    },
+    Gate {
+        open: bool,
+        version: Version,
+    },
+    Barrier {
+        parties: u32,
+        break_on_loss: bool,
+    },
+    Register {
+        version: Version,
+        bound_to: Option<SessionId>,
+        /// Of the value, which follows in parts.
+        bytes: u32,
+    },
+    Counter {
+        value: i64,
+    },
+}
+
+/// The result of a once, whose value follows in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DoneRecord {
+    pub version: Version,
+    /// Of the timer that forgets it.
+    pub timer: Generation,
+    pub retention_ms: u64,
+    pub bytes: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HoldRecord {
     pub token: Token,
     pub session: SessionId,
-    /// The call that it answers: the acquire, or the adoption.
+    /// The call that it answers: the acquire, the adoption, the upgrade.
     pub seq: Seq,
     /// Of the body of that call.
     pub fingerprint: u64,
-    pub demand: Demand,
+    pub items: Items,
     pub state: HoldState,
     /// The session was resumed and this hold not adopted yet.
     pub unadopted: bool,
+    pub priority: i32,
     /// Zero: never revoked by time.
     pub max_hold_ms: u64,
     /// Of its running timer: `MaxHold` while held, `HoldEnd` afterwards; none: no timer runs.
     pub timer: Option<Generation>,
+    /// Of its running timer `Preempt`; none: nobody of a higher priority waits, or it would not give way.
+    pub preempt: Option<Generation>,
     pub owner: Option<Box<str>>,
     pub metadata: Labels,
+    /// Exactly of elections; its value is the last one proclaimed.
+    pub campaign: Option<Campaign>,
     pub since_stamp_ms: u64,
 }
 
@@ -147,7 +221,9 @@ pub struct WaiterRecord {
     pub seq: Seq,
     /// Of the body of that call.
     pub fingerprint: u64,
-    pub demand: Demand,
+    pub items: Items,
+    /// The hold that it replaces when granted, before everyone else; none: it is no upgrade.
+    pub upgrades: Option<Token>,
     pub priority: i32,
     /// The revision that queued it: decides among equals.
     pub arrival: u64,
@@ -155,6 +231,8 @@ pub struct WaiterRecord {
     pub max_hold_ms: u64,
     pub owner: Option<Box<str>>,
     pub metadata: Labels,
+    /// Exactly of elections.
+    pub campaign: Option<Campaign>,
     pub since_stamp_ms: u64,
 }
 
@@ -169,7 +247,7 @@ pub enum RestoreError {
     Misplaced { record: &'static str },
     /// The same session, secret, seq, token or name twice.
     Duplicate { what: &'static str },
-    /// A hold or a waiter of a session that there is not, or that ended.
+    /// A hold or a waiter of an object that there is not, or of a session that is not the last record's.
     Dangling { session: SessionId },
     /// Fewer or more records than were announced.
     Incomplete { what: &'static str, announced: u64, found: u64 },
