@@ -7,6 +7,8 @@ pub const NAME_BYTES_MAX: usize = 512;
 pub const LABELS_BYTES_MAX: usize = 4 * 1024;
 /// An explicit owner, a killer's name or a reason, in bytes: shown in one line.
 pub const TEXT_BYTES_MAX: usize = 512;
+/// Pairs of labels or metadata: a thousand tiny ones would cost far more memory than their bytes.
+pub const LABELS_MAX: usize = 64;
 /// Longest session TTL, in milliseconds (10 min): a dead holder must not block longer than a coffee.
 pub const TTL_MS_MAX: u64 = 10 * 60 * 1000;
 /// Shortest TTL the machine itself takes, in milliseconds; the edge asks for more (see `--ttl-floor`).
@@ -23,12 +25,15 @@ pub const SESSIONS_MAX: usize = 1_000_000;
 pub const OBJECTS_MAX: usize = 4_000_000;
 /// Holds that exist at one time, of all sessions.
 pub const HOLDS_MAX: usize = 4_000_000;
+/// Holds and waits of one session together: what one attach can name, and what the end of a session may cost in one entry.
+pub const HOLDS_AND_WAITS_PER_SESSION_MAX: usize = 65_536;
 /// Waiters of one object: beyond that a queue is a bug of the caller.
 pub const WAITERS_PER_OBJECT_MAX: usize = 100_000;
 /// Waiters of all objects.
 pub const WAITERS_MAX: usize = 1_000_000;
 /// Losses a session has not confirmed; beyond it the session itself is ended, since its client hears nothing.
-pub const LOSSES_MAX: usize = 100_000;
+/// Each keepalive acknowledgement repeats them all.
+pub const LOSSES_MAX: usize = 4_096;
 /// Holders that an answer lists ("who holds it"); the rest is counted.
 pub const HOLDERS_SHOWN_MAX: usize = 8;
 /// Sessions followed by a blocked-by chain.

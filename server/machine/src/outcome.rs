@@ -141,6 +141,8 @@ pub enum Limit {
     Sessions,
     Objects,
     Holds,
+    /// Holds and waits of one session.
+    OfSession,
     WaitersOfObject,
     Waiters,
     Window,

@@ -1,7 +1,7 @@
 //! The state as a stream of small records: what a snapshot stores and a new machine is rebuilt from.
 //!
 //! Canonical order: the header; each object by name, followed by the parts of its value and the keys it was counted by (in
-//! order); each session by id, followed by its window (by seq, each entry followed by the holders it lists), its losses, its
+//! order); each session by id, followed by its window (by seq), its losses, its
 //! holds (by token) and its waits (by seq). Queues and holders follow from holds and waits.
 //! No record comes near 64 KiB: whatever could is split into records of its own. The bytes are the business of `server/raft`.
 
@@ -11,7 +11,7 @@ use crate::demand::{Campaign, Items};
 use crate::edit::Edited;
 use crate::ids::{Epoch, Generation, Nonce, Secret, Seq, SessionId, Token, Version};
 use crate::name::{Labels, Name};
-use crate::outcome::{HeldBy, HoldState, Holder, Loss, Passed, Refusal};
+use crate::outcome::{HoldState, Loss, Passed, Refusal};
 use crate::query::Statistics;
 use crate::value::Value;
 
@@ -25,8 +25,6 @@ pub enum Record {
     Session(SessionRecord),
     /// What the session's last [`SessionRecord`] answers to a retried seq.
     Window(WindowRecord),
-    /// A holder that the last [`WindowRecord`] lists.
-    WindowHolder(Holder),
     /// A loss of the last [`SessionRecord`].
     Loss(Loss),
     Object(ObjectRecord),
@@ -98,8 +96,6 @@ pub struct WindowRecord {
     /// Of the body that this seq stands for; none: it was cancelled before it was seen, whatever its body is.
     pub fingerprint: Option<u64>,
     pub answer: Recorded,
-    /// Holders that follow as records of their own; only with `Held` and `TimedOut`, whose own list is empty here.
-    pub holders_len: u32,
 }
 
 /// The recorded answer of a seq: what a retry gets without being run again.
@@ -111,8 +107,14 @@ pub enum Recorded {
     Granted {
         token: Token,
     },
-    Held(Box<HeldBy>),
-    TimedOut(Box<HeldBy>),
+    /// A try that did not get it, because of this object. A retry is told who holds it then.
+    Held {
+        name: Name,
+    },
+    /// As `Held`.
+    TimedOut {
+        name: Name,
+    },
     Passed(Passed),
     Cancelled,
     Released,
