@@ -82,6 +82,9 @@ pub struct Open {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attach {
     pub key: SessionKey,
+    /// The client's number of this attempt, rising within an epoch: one that is not above the last one applied is `Stale`, so
+    /// that an attempt which was delayed on the wire judges nothing that came after it.
+    pub number: u64,
     pub held: Vec<Token>,
     /// Seqs of calls without a final answer yet.
     pub waiting: Vec<Seq>,

@@ -130,7 +130,7 @@ pub enum Refusal {
     Conflict { version: Version },
     /// `Delete` of what is held or waited for, or of a kind that goes by itself.
     Busy,
-    /// A `Due` of an old generation or of another leader's term.
+    /// A `Due` of an old generation or of another leader's term; an `Attach` that was overtaken by a later one.
     Stale,
     /// A value that the edge should have refused (TTL out of range); the log holds it, so every node refuses it alike.
     Invalid { what: Invalid },

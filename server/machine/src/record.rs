@@ -68,6 +68,8 @@ pub struct SessionRecord {
     pub epoch: Epoch,
     /// The nonce of the last resume; none: never resumed.
     pub nonce: Option<Nonce>,
+    /// The number of the last attach in this epoch; zero: none.
+    pub attach_number: u64,
     /// Of the session's own timer.
     pub generation: Generation,
     /// Of the running adoption timer; none: nothing is unadopted.
