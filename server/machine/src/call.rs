@@ -1,16 +1,16 @@
 //! Calls: the mutations of a session, each run at most once, and the answer that a retry gets instead.
 
-use crate::command::{Acquire, Call, Op};
-use crate::digest::fingerprint;
-use crate::event::Event;
-use crate::ids::{Generation, Seq, SessionId, Token};
+use crate::command::{Call, Op};
+use crate::demand::Demand;
+use crate::edit::Change;
+use crate::fingerprint::fingerprint;
+use crate::hold::End;
+use crate::ids::{Seq, SessionId, Token};
 use crate::limits;
-use crate::machine::{Entry, Machine, draw, hold_of, max_hold_timer};
-use crate::object::Object;
+use crate::machine::{Entry, Machine};
 use crate::outcome::{HoldState, Invalid, Limit, Outcome, Refusal};
-use crate::queue::Place;
-use crate::record::{Recorded, WaiterRecord};
-use crate::session::{Session, WaitsAt};
+use crate::record::Recorded;
+use crate::value::Value;
 
 /// What a seq stands for before it is (not) run.
 pub(crate) enum Known {
@@ -20,6 +20,15 @@ pub(crate) enum Known {
     Gone,
     /// Met with this body (none: whatever body), and this became of it.
     As { fingerprint: Option<u64>, answer: Recorded },
+}
+
+/// The call that is being run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) id: SessionId,
+    pub(crate) seq: Seq,
+    /// Of the body.
+    pub(crate) fingerprint: u64,
 }
 
 /// A seq that a client may choose; zero means none, and the largest has no successor.
@@ -51,14 +60,38 @@ impl Machine {
             }
             Known::New => {}
         }
-        let answer = match call.op {
-            Op::Acquire(acquire) => self.acquire(entry, id, seq, body, acquire)?,
-            Op::Release { token } => self.release(entry, id, token),
-            Op::Adopt { token } => self.adopt(entry, id, seq, body, token),
+        let caller = Caller { id, seq, fingerprint: body };
+        let answer = match self.run(entry, caller, call.op) {
+            Ok(answer) => answer,
+            Err(refusal) if refusal.is_recorded() => Recorded::Refused(refusal.into()),
+            Err(refusal) => {
+                self.settle(entry);
+                return Err(refusal);
+            }
         };
         self.session_known(id).window.record(seq, Some(body), answer.clone());
         self.settle(entry);
         self.recorded(id, seq, &answer)
+    }
+
+    fn run(&mut self, entry: &mut Entry<'_>, caller: Caller, op: Op) -> Result<Recorded, Refusal> {
+        let id = caller.id;
+        match op {
+            Op::Acquire(acquire) => self.acquire(entry, caller, acquire),
+            Op::Release { token, permits: 0 } => self.release(entry, id, token),
+            Op::Release { token, permits } => self.release_part(entry, id, token, permits),
+            Op::Adopt { token } => self.adopt(entry, caller, token),
+            Op::Downgrade { token, to } => self.downgrade(entry, id, token, to),
+            Op::Upgrade { token, wait } => self.upgrade(entry, caller, token, wait),
+            Op::Proclaim { term, value } => self.proclaim(entry, id, term, value),
+            Op::SetEligible { campaign, eligible } => {
+                self.set_eligible(entry, id, campaign, eligible)
+            }
+            Op::Complete { token, value, retention_ms } => {
+                self.complete(entry, id, token, value, retention_ms)
+            }
+            Op::Edit(edit) => self.edit(entry, id, edit),
+        }
     }
 
     /// What became of a seq of this live session.
@@ -67,16 +100,12 @@ impl Machine {
         if let Some(found) = session.window.get(seq) {
             return Known::As { fingerprint: found.fingerprint, answer: found.answer.clone() };
         }
-        if let Some(wait) = session.waits.get(&seq) {
-            let object = self.objects.get(&wait.name).expect("a wait's object exists");
-            let waiter = object.queue.get(wait.place).expect("a wait stands in its queue");
+        if let Some(waiter) = session.waits.get(&seq) {
             return Known::As { fingerprint: Some(waiter.fingerprint), answer: Recorded::Queued };
         }
         if let Some(token) = session.granted.get(&seq) {
-            let object = self.objects.get(&session.holds[token].name);
-            let hold = &object.expect("a hold's object exists").holders[token];
             return Known::As {
-                fingerprint: Some(hold.fingerprint),
+                fingerprint: Some(session.holds[token].fingerprint),
                 answer: Recorded::Granted { token: *token },
             };
         }
@@ -91,181 +120,179 @@ impl Machine {
         answer: &Recorded,
     ) -> Result<Outcome, Refusal> {
         let session = self.live(id).expect("asked for live sessions only");
-        match answer {
+        Ok(match answer {
             Recorded::Queued => {
-                let wait = &session.waits[&seq];
-                let object = self.objects.get(&wait.name).expect("a wait's object exists");
-                let position = object.queue.position(wait.place);
-                Ok(Outcome::Queued { position: position.expect("a wait stands in its queue") })
+                let position = self.position(&session.waits[&seq]);
+                Outcome::Queued { position }
             }
             Recorded::Granted { token } => {
-                let held = session.holds.get(token).ok_or(Refusal::Gone)?;
-                let object = self.objects.get(&held.name).expect("a hold's object exists");
-                let hold = &object.holders[token];
                 // An unadopted hold comes back by `Adopt` only, under a new token.
-                if hold.state != HoldState::Held || hold.unadopted {
-                    return Err(Refusal::Gone);
-                }
-                Ok(Outcome::Granted { token: *token, waiting: object.queue.len() })
+                session.usable(*token).ok_or(Refusal::Gone)?;
+                Outcome::Granted { token: *token, waiting: self.waiting_behind(id, *token) }
             }
-            Recorded::Held(held_by) => Ok(Outcome::Held((**held_by).clone())),
-            Recorded::TimedOut(held_by) => Ok(Outcome::TimedOut((**held_by).clone())),
-            Recorded::Cancelled => Ok(Outcome::Cancelled),
-            Recorded::Released => Ok(Outcome::Released),
-            Recorded::NotHolder => Err(Refusal::NotHolder),
-            Recorded::AlreadyHeld { token } => Err(Refusal::AlreadyHeld { token: *token }),
-            Recorded::WrongKind { kind } => Err(Refusal::WrongKind { kind: *kind }),
-        }
+            Recorded::Held { name } => Outcome::Held(self.held_by(name)),
+            Recorded::TimedOut { name } => Outcome::TimedOut(self.held_by(name)),
+            Recorded::Passed(passed) => Outcome::Passed(*passed),
+            Recorded::Cancelled => Outcome::Cancelled,
+            Recorded::Released => Outcome::Released,
+            Recorded::Downgraded => Outcome::Downgraded,
+            Recorded::Proclaimed => Outcome::Proclaimed,
+            Recorded::EligibleSet => Outcome::EligibleSet,
+            Recorded::Completed { version } => Outcome::Completed { version: *version },
+            Recorded::Edited(edited) => Outcome::Edited(edited.clone()),
+            Recorded::Refused(refusal) => return Err((**refusal).clone()),
+        })
     }
 
-    /// A refusal from here is not recorded, a `Recorded` is.
-    fn acquire(
+    fn release(
         &mut self,
         entry: &mut Entry<'_>,
         id: SessionId,
-        seq: Seq,
-        body: u64,
-        acquire: Acquire,
+        token: Token,
     ) -> Result<Recorded, Refusal> {
-        let object = self.objects.get(&acquire.name).map(|object| &**object);
-        if let Some(refused) = object.and_then(|object| refuse(object, id, &acquire)) {
-            return Ok(refused);
-        }
-        let free = object.is_none_or(|object| object.admits(acquire.demand, acquire.priority));
-        if !free && !acquire.wait {
-            return Ok(Recorded::Held(self.held_by(object.expect("it does not admit")).into()));
-        }
-        self.check_room(object, free)?;
-        let name = acquire.name;
-        if object.is_none() {
-            let created = Object::new(acquire.demand.kind(), entry.context.stamp_ms);
-            self.objects.insert(name.clone(), created.into());
-            self.counts.objects += 1;
-        }
-        let request = WaiterRecord {
-            session: id,
-            seq,
-            fingerprint: body,
-            demand: acquire.demand,
-            priority: acquire.priority,
-            arrival: entry.revision.0,
-            max_hold_ms: acquire.max_hold_ms,
-            owner: acquire.owner,
-            metadata: acquire.metadata,
-            since_stamp_ms: entry.context.stamp_ms,
+        self.session_known(id).usable(token).ok_or(Refusal::NotHolder)?;
+        self.end_hold(entry, id, token, End::Released);
+        Ok(Recorded::Released)
+    }
+
+    /// Gives back some permits of a semaphore; the rest stay under the same token.
+    fn release_part(
+        &mut self,
+        entry: &mut Entry<'_>,
+        id: SessionId,
+        token: Token,
+        permits: u32,
+    ) -> Result<Recorded, Refusal> {
+        let hold = self.session_known(id).usable(token).ok_or(Refusal::NotHolder)?;
+        let (weight, limit) = match hold.items.single().map(|item| item.demand) {
+            Some(Demand::Permits { weight, limit }) => (weight, limit),
+            Some(_) | None => return Err(Refusal::Weight { weight: permits, max: 0 }),
         };
-        let object = self.objects.edit(&name).expect("it was there or was just made");
-        let session = self.sessions.edit(&id).expect("the caller's session is alive");
-        if free {
-            let hold = hold_of(request, &mut self.counter, entry.context.stamp_ms);
-            let token = hold.token;
-            max_hold_timer(entry, &hold);
-            object.admit(hold);
-            session.holds_now(name, seq, token);
-            self.counts.holds += 1;
-            return Ok(Recorded::Granted { token });
+        if permits == weight {
+            return self.release(entry, id, token);
         }
+        let left = weight.checked_sub(permits);
+        let left = left.ok_or(Refusal::Weight { weight: permits, max: weight })?;
+        self.change_hold(entry, id, token, Demand::Permits { weight: left, limit });
+        Ok(Recorded::Released)
+    }
+
+    /// A hold of one object goes on under a weaker demand.
+    pub(crate) fn change_hold(
+        &mut self,
+        entry: &mut Entry<'_>,
+        id: SessionId,
+        token: Token,
+        demand: Demand,
+    ) {
+        let hold = self.session_known(id).hold_mut(token);
+        let item = hold.items.iter_mut().next().expect("a hold has a first object");
+        item.demand = demand;
+        let name = item.name.clone();
+        let object = self.objects.edit(&name).expect("a hold's object exists");
         entry.touch(&name, object);
-        session.waits.insert(seq, WaitsAt { name, place: Place::of(&request) });
-        object.enqueue(request);
-        self.counts.waiters += 1;
-        Ok(Recorded::Queued)
-    }
-
-    /// The limits that a grant or a wait would pass.
-    fn check_room(&self, object: Option<&Object>, free: bool) -> Result<(), Refusal> {
-        let full = |len: u64, max: usize| len >= max as u64;
-        let (what, max) = if object.is_none() && full(self.counts.objects, limits::OBJECTS_MAX) {
-            (Limit::Objects, limits::OBJECTS_MAX)
-        } else if free {
-            if !full(self.counts.holds, limits::HOLDS_MAX) {
-                return Ok(());
-            }
-            (Limit::Holds, limits::HOLDS_MAX)
-        } else {
-            let queue_len = object.map_or(0, |object| u64::from(object.queue.len()));
-            if full(queue_len, limits::WAITERS_PER_OBJECT_MAX) {
-                (Limit::WaitersOfObject, limits::WAITERS_PER_OBJECT_MAX)
-            } else if full(self.counts.waiters, limits::WAITERS_MAX) {
-                (Limit::Waiters, limits::WAITERS_MAX)
-            } else {
-                return Ok(());
-            }
-        };
-        Err(Refusal::Limit { what, max: max as u64 })
-    }
-
-    fn release(&mut self, entry: &mut Entry<'_>, id: SessionId, token: Token) -> Recorded {
-        match self.hold_of_session(id, token) {
-            Some(hold) if hold.state == HoldState::Held && !hold.unadopted => {
-                self.end_hold(entry, id, token, crate::hold::End::Released);
-                Recorded::Released
-            }
-            Some(_) | None => Recorded::NotHolder,
-        }
+        object.change(token, demand);
+        entry.note(&name, crate::event::Note::Changed { token, demand });
     }
 
     /// A new token in the same entry; the old one is dead from here on.
     fn adopt(
         &mut self,
         entry: &mut Entry<'_>,
-        id: SessionId,
-        seq: Seq,
-        body: u64,
+        caller: Caller,
         token: Token,
-    ) -> Recorded {
-        if !self.hold_of_session(id, token).is_some_and(|hold| hold.unadopted) {
-            return Recorded::NotHolder;
-        }
-        let session = self.sessions.edit(&id).expect("the caller's session is alive");
-        let name = session.holds[&token].name.clone();
-        let object = self.objects.edit(&name).expect("a hold's object exists");
-        let mut hold = object.holders.remove(&token).expect("a hold is among the holders");
-        session.holds_no_more(token);
-        session.one_unadopted_less();
+    ) -> Result<Recorded, Refusal> {
+        let hold = self.hold_of_session(caller.id, token);
+        hold.filter(|hold| hold.unadopted).ok_or(Refusal::NotHolder)?;
+        let new = crate::grant::Replacing {
+            seq: caller.seq,
+            fingerprint: caller.fingerprint,
+            items: None,
+        };
+        let token = self.replace_hold(entry, caller.id, token, &new);
+        Ok(Recorded::Granted { token })
+    }
 
-        let adopted = alloc::sync::Arc::make_mut(&mut hold);
-        adopted.token = Token(draw(&mut self.counter));
-        adopted.timer = (adopted.max_hold_ms > 0).then(|| Generation(draw(&mut self.counter)));
-        adopted.seq = seq;
-        adopted.fingerprint = body;
-        adopted.unadopted = false;
-        let adopted_token = adopted.token;
-        entry.events.push(Event::HoldEnded { session: id, name: name.clone(), token });
-        max_hold_timer(entry, &hold);
-        object.holders.insert(adopted_token, hold);
-        session.holds_now(name, seq, adopted_token);
-        Recorded::Granted { token: adopted_token }
+    /// Is that name held under that token by a client that may use it?
+    pub(crate) fn is_usable(&self, name: &crate::name::Name, token: Token) -> bool {
+        let holding = self.objects.get(name).and_then(|object| object.holders().get(&token));
+        holding.is_some_and(|holding| {
+            self.hold_of_session(holding.session, token)
+                .is_some_and(|hold| hold.state == HoldState::Held && !hold.unadopted)
+        })
     }
 }
 
+impl Refusal {
+    /// Whether a retry of the same seq gets it again, see RULES.md.
+    const fn is_recorded(&self) -> bool {
+        match self {
+            Self::NotHolder
+            | Self::AlreadyHeld { .. }
+            | Self::WrongKind { .. }
+            | Self::NotFound
+            | Self::Mismatch { .. }
+            | Self::Weight { .. }
+            | Self::NotUpgradable
+            | Self::WouldDeadlock
+            | Self::Deadlock { .. }
+            | Self::Guard
+            | Self::BelowZero { .. }
+            | Self::Overflow { .. }
+            | Self::Broken
+            | Self::AttemptsExhausted { .. }
+            | Self::HoldLost => true,
+            Self::SessionExpired
+            | Self::Fenced { .. }
+            | Self::SeqReused
+            | Self::Gone
+            | Self::Limit { .. }
+            | Self::Conflict { .. }
+            | Self::Busy
+            | Self::Stale
+            | Self::Invalid { .. } => false,
+        }
+    }
+}
+
+/// What is wrong with a call whatever the state is.
 fn check_call(call: &Call) -> Result<(), Refusal> {
     check_seq(call.seq)?;
     if call.seen_through.0 == u64::MAX {
         return Err(Refusal::Invalid { what: Invalid::Seq });
     }
-    match &call.op {
-        Op::Acquire(acquire) if acquire.max_hold_ms > limits::MAX_HOLD_MS_MAX => {
-            Err(Refusal::Invalid { what: Invalid::MaxHold })
+    let long = |value: &Value, max: usize| value.len() > max;
+    let what = match &call.op {
+        Op::Acquire(acquire) => acquire.is_invalid(),
+        Op::Proclaim { value, .. } if long(value, limits::PROPOSAL_BYTES_MAX) => {
+            Some(Invalid::Value)
         }
-        Op::Acquire(_) | Op::Release { .. } | Op::Adopt { .. } => Ok(()),
-    }
-}
-
-/// What the object itself says against the request, whoever else holds or waits.
-fn refuse(object: &Object, id: SessionId, acquire: &Acquire) -> Option<Recorded> {
-    if object.kind != acquire.demand.kind() {
-        return Some(Recorded::WrongKind { kind: object.kind });
-    }
-    let owner = acquire.owner.as_deref().filter(|_| acquire.demand.once_per_owner())?;
-    object.held_by_owner(id, owner).map(|token| Recorded::AlreadyHeld { token })
-}
-
-impl Session {
-    /// What a wait of this session became: remembered if its client has not seen the seq yet.
-    pub(crate) fn waits_no_more(&mut self, seq: Seq, became: Recorded) -> Option<WaitsAt> {
-        let wait = self.waits.remove(&seq)?;
-        self.window.settle(seq, became);
-        Some(wait)
-    }
+        Op::Complete { value, .. } if long(value, limits::VALUE_BYTES_MAX) => Some(Invalid::Value),
+        Op::Complete { retention_ms, .. } if *retention_ms > limits::RETENTION_MS_MAX => {
+            Some(Invalid::Retention)
+        }
+        Op::Edit(edit) => match &edit.change {
+            Change::CreateLatch { count: 0 } | Change::CountDown { by: 0, .. } => {
+                Some(Invalid::Zero)
+            }
+            Change::SetRegister { value, .. } if long(value, limits::VALUE_BYTES_MAX) => {
+                Some(Invalid::Value)
+            }
+            Change::CreateLatch { .. }
+            | Change::CountDown { .. }
+            | Change::ResetLatch
+            | Change::SetGate { .. }
+            | Change::SetRegister { .. }
+            | Change::DeleteRegister { .. }
+            | Change::AddCounter { .. } => None,
+        },
+        Op::Release { .. }
+        | Op::Adopt { .. }
+        | Op::Downgrade { .. }
+        | Op::Upgrade { .. }
+        | Op::Proclaim { .. }
+        | Op::SetEligible { .. }
+        | Op::Complete { .. } => None,
+    };
+    what.map_or(Ok(()), |what| Err(Refusal::Invalid { what }))
 }

@@ -51,7 +51,58 @@ pub enum Mode {
     Write,
 }
 
+impl Mode {
+    /// Whether two requests of these modes must not overtake each other, nor both hold.
+    pub(crate) const fn conflicts_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Read, Self::Read | Self::Upgradable) | (Self::Upgradable, Self::Read) => false,
+            (Self::Upgradable, Self::Upgradable) | (Self::Write, _) | (_, Self::Write) => true,
+        }
+    }
+}
+
 impl Demand {
+    /// May stand in one request with demands for other objects.
+    pub(crate) const fn goes_with_others(self) -> bool {
+        match self {
+            Self::Mutex | Self::RwLock(Mode::Read | Mode::Write) | Self::Permits { .. } => true,
+            Self::RwLock(Mode::Upgradable)
+            | Self::Lead
+            | Self::Run { .. }
+            | Self::Latch
+            | Self::Gate
+            | Self::Arrive { .. } => false,
+        }
+    }
+
+    /// Whether an explicit owner may hold this only once.
+    pub(crate) const fn once_per_owner(self) -> bool {
+        match self {
+            Self::Mutex | Self::RwLock(Mode::Upgradable | Mode::Write) => true,
+            Self::RwLock(Mode::Read)
+            | Self::Permits { .. }
+            | Self::Lead
+            | Self::Run { .. }
+            | Self::Latch
+            | Self::Gate
+            | Self::Arrive { .. } => false,
+        }
+    }
+
+    /// A number that must not be zero is.
+    pub(crate) const fn is_zero(self) -> bool {
+        match self {
+            Self::Permits { weight, limit } => weight == 0 || limit == 0,
+            Self::Arrive { parties, .. } => parties == 0,
+            Self::Mutex
+            | Self::RwLock(_)
+            | Self::Lead
+            | Self::Run { .. }
+            | Self::Latch
+            | Self::Gate => false,
+        }
+    }
+
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {

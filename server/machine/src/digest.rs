@@ -1,13 +1,14 @@
 //! FNV-1a over bytes that we lay out ourselves: the same on every machine and in every year, unlike `core::hash`.
 //! It is a fingerprint against mistakes, not against an attacker.
 
-use crate::command::{Demand, Op};
+use crate::demand::{Campaign, Demand, Items, Mode};
+use crate::edit::Edited;
 use crate::name::Labels;
-use crate::outcome::{HeldBy, HoldState, Holder, Kind, Loss, LossReason};
+use crate::outcome::{DeadlockEdge, HoldState, Invalid, Kind, Limit, Loss, LossReason, Refusal};
 use crate::query::Statistics;
 use crate::record::{
-    HeaderRecord, HoldRecord, ObjectRecord, Record, Recorded, SessionRecord, WaiterRecord,
-    WindowRecord,
+    HeaderRecord, HoldRecord, ObjectRecord, Record, Recorded, SessionRecord, StateRecord,
+    WaiterRecord, WindowRecord,
 };
 
 /// The hash so far.
@@ -30,43 +31,43 @@ impl Fnv {
         self.0
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    fn tag(&mut self, tag: u8) {
+    pub(crate) fn tag(&mut self, tag: u8) {
         self.bytes(&[tag]);
     }
 
-    fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.bytes(&number.to_le_bytes());
     }
 
-    fn numbers(&mut self, numbers: &[u64]) {
+    pub(crate) fn numbers(&mut self, numbers: &[u64]) {
         for number in numbers {
             self.number(*number);
         }
     }
 
     /// With its length before it, so that two texts never run into each other.
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         self.bytes(text.as_bytes());
     }
 
-    fn optional_text(&mut self, text: Option<&str>) {
+    pub(crate) fn optional_text(&mut self, text: Option<&str>) {
         self.tag(u8::from(text.is_some()));
         self.text(text.unwrap_or_default());
     }
 
-    fn optional_number(&mut self, number: Option<u64>) {
+    pub(crate) fn optional_number(&mut self, number: Option<u64>) {
         self.tag(u8::from(number.is_some()));
         self.number(number.unwrap_or_default());
     }
 
-    fn labels(&mut self, labels: &Labels) {
+    pub(crate) fn labels(&mut self, labels: &Labels) {
         self.number(labels.iter().count() as u64);
         for (key, value) in labels.iter() {
             self.text(key);
@@ -74,16 +75,79 @@ impl Fnv {
         }
     }
 
-    fn demand(&mut self, demand: Demand) {
+    pub(crate) fn flag(&mut self, flag: bool) {
+        self.tag(u8::from(flag));
+    }
+
+    pub(crate) fn blob(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.bytes(bytes);
+    }
+
+    pub(crate) fn mode(&mut self, mode: Mode) {
+        self.tag(match mode {
+            Mode::Read => 1,
+            Mode::Upgradable => 2,
+            Mode::Write => 3,
+        });
+    }
+
+    pub(crate) fn demand(&mut self, demand: Demand) {
         match demand {
             Demand::Mutex => self.tag(1),
+            Demand::RwLock(mode) => {
+                self.tag(2);
+                self.mode(mode);
+            }
+            Demand::Permits { weight, limit } => {
+                self.tag(3);
+                self.numbers(&[weight.into(), limit.into()]);
+            }
+            Demand::Lead => self.tag(4),
+            Demand::Run { attempts_max } => {
+                self.tag(5);
+                self.number(attempts_max.into());
+            }
+            Demand::Latch => self.tag(6),
+            Demand::Gate => self.tag(7),
+            Demand::Arrive { parties, break_on_loss } => {
+                self.tag(8);
+                self.number(parties.into());
+                self.flag(break_on_loss);
+            }
+        }
+    }
+
+    pub(crate) fn items(&mut self, items: &Items) {
+        self.number(items.count() as u64);
+        for item in items.iter() {
+            self.text(item.name.as_str());
+            self.demand(item.demand);
+        }
+    }
+
+    pub(crate) fn campaign(&mut self, campaign: Option<&Campaign>) {
+        self.flag(campaign.is_some());
+        if let Some(Campaign { value, eligible, preempt_after_ms }) = campaign {
+            self.blob(value.as_bytes());
+            self.flag(*eligible);
+            self.optional_number(*preempt_after_ms);
         }
     }
 
     fn kind(&mut self, kind: Kind) {
-        match kind {
-            Kind::Mutex => self.tag(1),
-        }
+        self.tag(match kind {
+            Kind::Mutex => 1,
+            Kind::RwLock => 2,
+            Kind::Semaphore => 3,
+            Kind::Election => 4,
+            Kind::Once => 5,
+            Kind::Latch => 6,
+            Kind::Gate => 7,
+            Kind::Barrier => 8,
+            Kind::Register => 9,
+            Kind::Counter => 10,
+        });
     }
 
     fn state(&mut self, state: HoldState) {
@@ -95,31 +159,6 @@ impl Fnv {
     }
 }
 
-/// What a retried seq is compared by: everything of the operation but its `wait`.
-pub(crate) fn fingerprint(op: &Op) -> u64 {
-    let mut hash = Fnv::new();
-    match op {
-        Op::Acquire(acquire) => {
-            hash.tag(1);
-            hash.text(acquire.name.as_str());
-            hash.demand(acquire.demand);
-            hash.number(acquire.priority as u64);
-            hash.number(acquire.max_hold_ms);
-            hash.optional_text(acquire.owner.as_deref());
-            hash.labels(&acquire.metadata);
-        }
-        Op::Release { token } => {
-            hash.tag(2);
-            hash.number(token.0);
-        }
-        Op::Adopt { token } => {
-            hash.tag(3);
-            hash.number(token.0);
-        }
-    }
-    hash.finish()
-}
-
 /// Over all records in their order.
 pub(crate) fn digest(records: impl Iterator<Item = Record>) -> u64 {
     let mut hash = Fnv::new();
@@ -128,9 +167,16 @@ pub(crate) fn digest(records: impl Iterator<Item = Record>) -> u64 {
             Record::Header(header) => hash.header(header),
             Record::Session(session) => hash.session(session),
             Record::Window(window) => hash.window(window),
-            Record::WindowHolder(holder) => hash.holder(holder),
             Record::Loss(loss) => hash.loss(loss),
             Record::Object(object) => hash.object(object),
+            Record::ValuePart(part) => {
+                hash.tag(9);
+                hash.blob(part.as_bytes());
+            }
+            Record::CountKey(key) => {
+                hash.tag(10);
+                hash.text(key);
+            }
             Record::Hold(hold) => hash.hold(hold),
             Record::Waiter(waiter) => hash.waiter(waiter),
         }
@@ -165,11 +211,12 @@ impl Fnv {
         self.number(session.epoch.0);
         self.tag(u8::from(session.nonce.is_some()));
         self.bytes(&session.nonce.map_or(0, |nonce| nonce.0).to_le_bytes());
-        self.number(session.generation.0);
+        self.numbers(&[session.attach_number, session.generation.0]);
         self.optional_number(session.adoption.map(|generation| generation.0));
         self.numbers(&[session.seen_through.0, session.seq_max.0, session.losses_counted]);
         self.tag(u8::from(session.ended));
         self.numbers(&[u64::from(session.window_len), u64::from(session.losses_len)]);
+        self.numbers(&[u64::from(session.holds_len), u64::from(session.waits_len)]);
     }
 
     fn window(&mut self, window: &WindowRecord) {
@@ -182,46 +229,141 @@ impl Fnv {
                 self.tag(2);
                 self.number(token.0);
             }
-            Recorded::Held(held) => {
+            Recorded::Held { name } => {
                 self.tag(3);
-                self.held_by(held);
+                self.text(name.as_str());
             }
-            Recorded::TimedOut(held) => {
+            Recorded::TimedOut { name } => {
                 self.tag(4);
-                self.held_by(held);
+                self.text(name.as_str());
             }
-            Recorded::Cancelled => self.tag(5),
-            Recorded::Released => self.tag(6),
-            Recorded::NotHolder => self.tag(7),
-            Recorded::AlreadyHeld { token } => {
-                self.tag(8);
-                self.number(token.0);
+            Recorded::Passed(passed) => {
+                self.tag(5);
+                self.numbers(&[passed.version.0, passed.index.into()]);
             }
-            Recorded::WrongKind { kind } => {
-                self.tag(9);
+            Recorded::Cancelled => self.tag(6),
+            Recorded::Released => self.tag(7),
+            Recorded::Downgraded => self.tag(8),
+            Recorded::Proclaimed => self.tag(9),
+            Recorded::EligibleSet => self.tag(10),
+            Recorded::Completed { version } => {
+                self.tag(11);
+                self.number(version.0);
+            }
+            Recorded::Edited(edited) => {
+                self.tag(12);
+                self.edited(edited);
+            }
+            Recorded::Refused(refusal) => {
+                self.tag(13);
+                self.refusal(refusal);
+            }
+        }
+    }
+
+    fn edited(&mut self, edited: &Edited) {
+        match edited {
+            Edited::Latch { round, remaining } => {
+                self.tag(1);
+                self.numbers(&[round.0, *remaining]);
+            }
+            Edited::Gate { open } => {
+                self.tag(2);
+                self.flag(*open);
+            }
+            Edited::Register { version } => {
+                self.tag(3);
+                self.number(version.0);
+            }
+            Edited::RegisterDeleted => self.tag(4),
+            Edited::Conflict { version } => {
+                self.tag(5);
+                self.optional_number(version.map(|version| version.0));
+            }
+            Edited::Counter { value } => {
+                self.tag(6);
+                self.number(*value as u64);
+            }
+        }
+    }
+
+    fn refusal(&mut self, refusal: &Refusal) {
+        let (tag, numbers): (u8, [u64; 2]) = match refusal {
+            Refusal::SessionExpired => (1, [0, 0]),
+            Refusal::Fenced { epoch } => (2, [epoch.0, 0]),
+            Refusal::NotHolder => (3, [0, 0]),
+            Refusal::AlreadyHeld { token } => (4, [token.0, 0]),
+            Refusal::WrongKind { kind } => {
                 self.kind(*kind);
+                (5, [0, 0])
             }
-        }
-        self.number(u64::from(window.holders_len));
+            Refusal::SeqReused => (6, [0, 0]),
+            Refusal::Gone => (7, [0, 0]),
+            Refusal::Limit { what, max } => {
+                self.limit(*what);
+                (8, [*max, 0])
+            }
+            Refusal::NotFound => (9, [0, 0]),
+            Refusal::Mismatch { object, request } => (10, [*object, *request]),
+            Refusal::Weight { weight, max } => (11, [u64::from(*weight), u64::from(*max)]),
+            Refusal::NotUpgradable => (12, [0, 0]),
+            Refusal::WouldDeadlock => (13, [0, 0]),
+            Refusal::Deadlock { cycle } => {
+                cycle.iter().for_each(|edge| self.edge(edge));
+                (14, [cycle.len() as u64, 0])
+            }
+            Refusal::Guard => (15, [0, 0]),
+            Refusal::BelowZero { remaining } => (16, [*remaining, 0]),
+            Refusal::Overflow { value } => (17, [*value as u64, 0]),
+            Refusal::Broken => (18, [0, 0]),
+            Refusal::AttemptsExhausted { attempts } => (19, [u64::from(*attempts), 0]),
+            Refusal::HoldLost => (20, [0, 0]),
+            Refusal::Conflict { version } => (21, [version.0, 0]),
+            Refusal::Busy => (22, [0, 0]),
+            Refusal::Stale => (23, [0, 0]),
+            Refusal::Invalid { what } => {
+                self.invalid(*what);
+                (24, [0, 0])
+            }
+        };
+        self.tag(tag);
+        self.numbers(&numbers);
     }
 
-    fn held_by(&mut self, held: &HeldBy) {
-        self.numbers(&[u64::from(held.holders_total), u64::from(held.queue_len)]);
-        for holder in &held.holders {
-            self.holder(holder);
-        }
+    fn limit(&mut self, limit: Limit) {
+        self.tag(match limit {
+            Limit::Sessions => 1,
+            Limit::Objects => 2,
+            Limit::Holds => 3,
+            Limit::OfSession => 4,
+            Limit::WaitersOfObject => 5,
+            Limit::Waiters => 6,
+            Limit::Window => 7,
+            Limit::Values => 8,
+            Limit::CountKeys => 9,
+        });
     }
 
-    fn holder(&mut self, holder: &Holder) {
-        self.tag(4);
-        self.number(holder.session.0);
-        self.text(holder.session_name.as_str());
-        self.labels(&holder.labels);
-        self.number(holder.token.0);
-        self.state(holder.state);
-        self.optional_text(holder.owner.as_deref());
-        self.labels(&holder.metadata);
-        self.number(holder.since_stamp_ms);
+    fn invalid(&mut self, invalid: Invalid) {
+        self.tag(match invalid {
+            Invalid::Ttl => 1,
+            Invalid::LockDelay => 2,
+            Invalid::MaxHold => 3,
+            Invalid::Seq => 4,
+            Invalid::Items => 5,
+            Invalid::Campaign => 6,
+            Invalid::Value => 7,
+            Invalid::Zero => 8,
+            Invalid::Retention => 9,
+            Invalid::Mode => 10,
+        });
+    }
+
+    fn edge(&mut self, edge: &DeadlockEdge) {
+        self.number(edge.session.0);
+        self.text(edge.session_name.as_str());
+        self.text(&edge.owner);
+        self.text(edge.name.as_str());
     }
 
     fn loss(&mut self, loss: &Loss) {
@@ -235,6 +377,11 @@ impl Fnv {
                 self.text(by);
             }
             LossReason::NotAdopted => self.tag(3),
+            LossReason::Preempted => self.tag(4),
+            LossReason::Transferred { by } => {
+                self.tag(5);
+                self.text(by);
+            }
         }
         self.number(loss.revision.0);
     }
@@ -247,36 +394,90 @@ impl Fnv {
             timeouts,
             cancels,
             losses,
+            passes,
             queue_len_max,
         } = object.statistics;
         self.tag(6);
         self.text(object.name.as_str());
-        self.kind(object.kind);
-        self.numbers(&[created_stamp_ms, grants, releases, timeouts, cancels, losses]);
+        self.object_state(&object.state);
+        self.numbers(&[created_stamp_ms, grants, releases, timeouts, cancels, losses, passes]);
         self.number(u64::from(queue_len_max));
+    }
+
+    fn object_state(&mut self, state: &StateRecord) {
+        match state {
+            StateRecord::Mutex => self.kind(Kind::Mutex),
+            StateRecord::RwLock => self.kind(Kind::RwLock),
+            StateRecord::Semaphore { declared, limit, version, resized } => {
+                self.kind(Kind::Semaphore);
+                self.numbers(&[u64::from(*declared), u64::from(*limit), version.0]);
+                self.flag(*resized);
+            }
+            StateRecord::Election { successor } => {
+                self.kind(Kind::Election);
+                self.optional_number(successor.map(|(session, _)| session.0));
+                self.optional_number(successor.map(|(_, seq)| seq.0));
+            }
+            StateRecord::Once { attempts, done } => {
+                self.kind(Kind::Once);
+                self.number(u64::from(*attempts));
+                self.flag(done.is_some());
+                if let Some(done) = done {
+                    self.numbers(&[done.version.0, done.timer.0, done.retention_ms]);
+                    self.number(u64::from(done.bytes));
+                }
+            }
+            StateRecord::Latch { count, remaining, round, keys_len } => {
+                self.kind(Kind::Latch);
+                self.numbers(&[*count, *remaining, round.0, u64::from(*keys_len)]);
+            }
+            StateRecord::Gate { open, version } => {
+                self.kind(Kind::Gate);
+                self.flag(*open);
+                self.number(version.0);
+            }
+            StateRecord::Barrier { parties, break_on_loss } => {
+                self.kind(Kind::Barrier);
+                self.number(u64::from(*parties));
+                self.flag(*break_on_loss);
+            }
+            StateRecord::Register { version, bound_to, bytes } => {
+                self.kind(Kind::Register);
+                self.numbers(&[version.0, u64::from(*bytes)]);
+                self.optional_number(bound_to.map(|session| session.0));
+            }
+            StateRecord::Counter { value } => {
+                self.kind(Kind::Counter);
+                self.number(*value as u64);
+            }
+        }
     }
 
     fn hold(&mut self, hold: &HoldRecord) {
         self.tag(7);
         self.numbers(&[hold.token.0, hold.session.0, hold.seq.0, hold.fingerprint]);
-        self.demand(hold.demand);
+        self.items(&hold.items);
         self.state(hold.state);
-        self.tag(u8::from(hold.unadopted));
-        self.number(hold.max_hold_ms);
+        self.flag(hold.unadopted);
+        self.numbers(&[hold.priority as u64, hold.max_hold_ms]);
         self.optional_number(hold.timer.map(|generation| generation.0));
+        self.optional_number(hold.preempt.map(|generation| generation.0));
         self.optional_text(hold.owner.as_deref());
         self.labels(&hold.metadata);
+        self.campaign(hold.campaign.as_ref());
         self.number(hold.since_stamp_ms);
     }
 
     fn waiter(&mut self, waiter: &WaiterRecord) {
         self.tag(8);
         self.numbers(&[waiter.session.0, waiter.seq.0, waiter.fingerprint]);
-        self.demand(waiter.demand);
+        self.items(&waiter.items);
+        self.optional_number(waiter.upgrades.map(|token| token.0));
         self.number(waiter.priority as u64);
         self.numbers(&[waiter.arrival, waiter.max_hold_ms]);
         self.optional_text(waiter.owner.as_deref());
         self.labels(&waiter.metadata);
+        self.campaign(waiter.campaign.as_ref());
         self.number(waiter.since_stamp_ms);
     }
 }

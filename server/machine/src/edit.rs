@@ -24,13 +24,20 @@ pub struct Guard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Creates a latch that opens after so many counts (1 and more), or matches one made so.
-    CreateLatch { count: u64 },
+    CreateLatch {
+        count: u64,
+    },
     /// Counts a latch down by `by` (1 and more). The same key again in the same round counts nothing.
-    CountDown { by: u64, key: Option<Box<str>> },
+    CountDown {
+        by: u64,
+        key: Option<Box<str>>,
+    },
     /// Begins a new round of a latch with its first count, whatever is left of this one.
     ResetLatch,
     /// Opens or closes a gate; creates it.
-    SetGate { open: bool },
+    SetGate {
+        open: bool,
+    },
     /// Writes a register; creates it.
     SetRegister {
         value: Value,
@@ -38,9 +45,13 @@ pub enum Change {
         /// It vanishes with the calling session.
         bound: bool,
     },
-    DeleteRegister { expect: Expect },
+    DeleteRegister {
+        expect: Expect,
+    },
     /// Adds to a counter, which begins at zero; creates it.
-    AddCounter { delta: i64 },
+    AddCounter {
+        delta: i64,
+    },
 }
 
 /// The state of a register that its writer relies on.
@@ -58,11 +69,22 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Edited {
     /// `CreateLatch`, `CountDown`, `ResetLatch`.
-    Latch { round: Version, remaining: u64 },
-    Gate { open: bool },
-    Register { version: Version },
+    Latch {
+        round: Version,
+        remaining: u64,
+    },
+    Gate {
+        open: bool,
+    },
+    Register {
+        version: Version,
+    },
     RegisterDeleted,
     /// The register is not what its writer expected; nothing changed. None: there is no register.
-    Conflict { version: Option<Version> },
-    Counter { value: i64 },
+    Conflict {
+        version: Option<Version>,
+    },
+    Counter {
+        value: i64,
+    },
 }

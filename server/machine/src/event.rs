@@ -75,24 +75,56 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// A holder more. `value` is what a leader proclaims; none: no election.
-    Granted { session: SessionId, session_name: Name, token: Token, demand: Demand, value: Option<Value> },
+    Granted {
+        session: SessionId,
+        session_name: Name,
+        token: Token,
+        demand: Demand,
+        value: Option<Value>,
+    },
     /// A holder less. `lost`: it did not let go by itself.
-    Ended { session: SessionId, token: Token, lost: bool },
+    Ended {
+        session: SessionId,
+        token: Token,
+        lost: bool,
+    },
     /// It was taken away from its holder, who may still believe: it ends later.
-    Revoked { session: SessionId, token: Token },
+    Revoked {
+        session: SessionId,
+        token: Token,
+    },
     /// The holder's session expired; it ends after the lock-delay.
-    Cooling { session: SessionId, token: Token },
+    Cooling {
+        session: SessionId,
+        token: Token,
+    },
     /// The hold goes on under this demand: a downgrade, a part of the permits released.
-    Changed { token: Token, demand: Demand },
-    Proclaimed { term: Token, value: Value },
+    Changed {
+        token: Token,
+        demand: Demand,
+    },
+    Proclaimed {
+        term: Token,
+        value: Value,
+    },
     /// So many wait now (candidates that stand aside are not counted).
-    Waiting { queue_len: u32 },
-    Resized { limit: u32, version: Version },
+    Waiting {
+        queue_len: u32,
+    },
+    Resized {
+        limit: u32,
+        version: Version,
+    },
     Edited(Edited),
     /// All parties have arrived, the gate or latch let its waiters pass, or the once was done.
-    Passed { version: Version, count: u32 },
+    Passed {
+        version: Version,
+        count: u32,
+    },
     /// Deleted, forgotten (the result of a once), or gone with its session (a register). Vanishing for being idle is not told.
-    Gone { kind: Kind },
+    Gone {
+        kind: Kind,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::command::Timer;
-use crate::event::Event;
+use crate::event::{Event, Note};
 use crate::ids::{Generation, LossNumber, Secret, SessionId, Token};
 use crate::limits::LOSSES_MAX;
 use crate::machine::{Entry, Machine, draw};
 use crate::name::Name;
 use crate::outcome::{HoldState, Loss, LossReason, Outcome, Refusal, SessionEnd};
 use crate::record::HoldRecord;
+use crate::state::State;
 
 /// How a hold ended, as the object counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +20,16 @@ pub(crate) enum End {
     Released,
     /// It expired, or was revoked or forced.
     Lost,
+    /// A once is done.
+    Completed,
 }
 
 impl Machine {
     pub(crate) fn hold_of_session(&self, id: SessionId, token: Token) -> Option<&HoldRecord> {
-        let held = self.sessions.get(&id)?.holds.get(&token)?;
-        let object = self.objects.get(&held.name).expect("a hold's object exists");
-        Some(&object.holders[&token])
+        self.sessions.get(&id)?.holds.get(&token).map(|hold| &**hold)
     }
 
-    /// Takes a hold away from its object and its session. An ended session leaves with its last hold.
+    /// Takes a hold away from its objects and its session. An ended session leaves with its last hold.
     pub(crate) fn end_hold(
         &mut self,
         entry: &mut Entry<'_>,
@@ -36,25 +37,38 @@ impl Machine {
         token: Token,
         end: End,
     ) {
+        let first = self.first_name(id, token);
+        self.end_upgrade(entry, &first, token);
         let session = self.sessions.edit(&id).expect("a hold's session is kept");
-        let name = session.holds[&token].name.clone();
-        session.holds_no_more(token);
-        let object = self.objects.edit(&name).expect("a hold's object exists");
-        entry.touch(&name, object);
-        let hold = object.holders.remove(&token).expect("a hold is among the holders");
-        match end {
-            End::Released => object.statistics.releases += 1,
-            End::Lost => object.statistics.losses += 1,
-        }
-        if hold.unadopted {
-            session.one_unadopted_less();
+        let hold = session.holds_no_more(token);
+        let gone = session.ended && session.holds.is_empty();
+        entry.events.push(Event::HoldEnded { session: id, name: first, token });
+        for item in hold.items.iter() {
+            let object = self.objects.edit(&item.name).expect("a hold's object exists");
+            entry.touch(&item.name, object);
+            object.dismiss(token);
+            match end {
+                End::Released | End::Completed => object.statistics.releases += 1,
+                End::Lost => object.statistics.losses += 1,
+            }
+            if let State::Once { attempts, .. } = &mut object.state
+                && end != End::Completed
+            {
+                *attempts = attempts.saturating_add(1);
+            }
+            let lost = end == End::Lost;
+            entry.note(&item.name, Note::Ended { session: id, token, lost });
         }
         self.counts.holds -= 1;
-        let gone = session.ended && session.holds.is_empty();
-        entry.events.push(Event::HoldEnded { session: id, name, token });
         if gone {
             self.sessions.remove(&id);
         }
+    }
+
+    /// The first object of a hold.
+    pub(crate) fn first_name(&self, id: SessionId, token: Token) -> Name {
+        let session = self.sessions.get(&id).expect("a hold's session is kept");
+        session.holds[&token].items.first().name.clone()
     }
 
     /// The hold leaves the state `Held` but still occupies, until its new timer or an acknowledgement ends it.
@@ -65,24 +79,32 @@ impl Machine {
         token: Token,
         state: HoldState,
     ) {
+        let first = self.first_name(id, token);
+        self.end_upgrade(entry, &first, token);
         let session = self.sessions.edit(&id).expect("a hold's session is kept");
-        let after_ms = match state {
-            HoldState::Cooling => session.lock_delay_ms,
-            HoldState::Revoked => session.revoked_ends_after_ms(),
+        let (after_ms, note) = match state {
+            HoldState::Cooling => (session.lock_delay_ms, Note::Cooling { session: id, token }),
+            HoldState::Revoked => {
+                (session.revoked_ends_after_ms(), Note::Revoked { session: id, token })
+            }
             HoldState::Held => unreachable!("a hold never comes back"),
         };
         let generation = Generation(draw(&mut self.counter));
-        let object = self.objects.edit(&session.holds[&token].name);
-        let object = object.expect("a hold's object exists");
-        let hold = Arc::make_mut(object.holders.get_mut(&token).expect("it is among the holders"));
+        let hold = Arc::make_mut(session.holds.get_mut(&token).expect("its session knows it"));
         assert!(hold.state == HoldState::Held, "only a hold that is held can be suspended");
-        if hold.unadopted {
-            hold.unadopted = false;
-            session.one_unadopted_less();
-        }
+        let unadopted = core::mem::take(&mut hold.unadopted);
         hold.state = state;
         hold.timer = Some(generation);
+        if hold.preempt.take().is_some() {
+            entry.events.push(Event::TimerStopped { timer: Timer::Preempt(id, token) });
+        }
         entry.timer(Timer::HoldEnd(id, token), generation, after_ms);
+        for item in hold.items.iter() {
+            entry.note(&item.name, note.clone());
+        }
+        if unadopted {
+            session.one_unadopted_less();
+        }
     }
 
     /// Writes down, and tells, that a live session lost a hold; it is told again until the client confirms it.
@@ -94,7 +116,7 @@ impl Machine {
         let loss = Loss {
             number: session.next_loss(),
             token,
-            name: session.holds[&token].name.clone(),
+            name: session.holds[&token].items.first().name.clone(),
             reason,
             revision: entry.revision,
         };
@@ -164,8 +186,9 @@ impl Machine {
         by: Box<str>,
     ) -> Result<Outcome, Refusal> {
         let object = self.objects.get(name).ok_or(Refusal::NotFound)?;
-        let hold = object.holders.get(&token).ok_or(Refusal::NotFound)?;
-        let (id, held) = (hold.session, hold.state == HoldState::Held);
+        let id = object.holders().get(&token).ok_or(Refusal::NotFound)?.session;
+        let hold = self.hold_of_session(id, token).expect("a hold is known to its session");
+        let held = hold.state == HoldState::Held;
         let reason = LossReason::ForceReleased { by };
         if now {
             if held {

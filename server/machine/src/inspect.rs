@@ -8,7 +8,7 @@ use crate::ids::{Epoch, Revision, Seq, SessionId, Token};
 use crate::limits::{CHAIN_MAX, HOLDERS_SHOWN_MAX};
 use crate::machine::Machine;
 use crate::name::Name;
-use crate::object::Object;
+use crate::object::{Holding, Object};
 use crate::outcome::{
     HeldBy, HoldState, Holder, Loss, Outcome, Standing, StandingHold, StandingWait,
 };
@@ -16,8 +16,8 @@ use crate::query::{
     Blocker, Check, Counts, ObjectSummary, ObjectView, Page, SessionHold, SessionSummary,
     SessionView, SessionWait, Sort, WaiterView,
 };
-use crate::record::{HoldRecord, WaiterRecord};
-use crate::session::Session;
+use crate::queue::{Place, Waiting};
+use crate::record::WaiterRecord;
 
 impl Machine {
     /// The number of applied commands.
@@ -73,7 +73,8 @@ impl Machine {
     /// Is this token holding this name?
     #[must_use]
     pub fn check(&self, name: &Name, token: Token) -> Check {
-        let hold = self.objects.get(name).and_then(|object| object.holders.get(&token));
+        let holding = self.objects.get(name).and_then(|object| object.holders().get(&token));
+        let hold = holding.and_then(|holding| self.hold_of_session(holding.session, token));
         match hold.map(|hold| hold.state) {
             None => Check::NotHeld,
             Some(HoldState::Held) => Check::Held,
@@ -82,102 +83,108 @@ impl Machine {
         }
     }
 
-    /// One object with at most `queue_max` of its waiters; none: nobody holds it or waits for it.
+    /// One object with at most `queue_max` of its waiters and as many who stand aside; none: there is nothing of that name.
     #[must_use]
     pub fn inspect(&self, name: &Name, queue_max: usize) -> Option<ObjectView> {
         let object = self.objects.get(name)?;
         let queue = object.queue.iter().take(queue_max).zip(1..);
+        let aside = object.aside.iter().take(queue_max);
         Some(ObjectView {
             name: name.clone(),
-            kind: object.kind,
-            holders: object.holders.values().map(|hold| self.holder(hold)).collect(),
-            queue: queue.map(|(waiter, position)| self.waiter_view(waiter, position)).collect(),
+            kind: object.kind(),
+            holders: self.holders_of(object).collect(),
+            queue: queue.map(|((_, waiting), at)| self.waiter_view(waiting, at)).collect(),
             queue_len: object.queue.len(),
+            aside: aside.map(|(_, waiting)| self.waiter_view(waiting, 0)).collect(),
+            detail: object.state.detail(object.permits()),
+            deadlock: self.deadlock_at(object),
             statistics: object.statistics,
         })
     }
 
-    fn waiter_view(&self, waiter: &WaiterRecord, position: u32) -> WaiterView {
-        let session = &self.sessions.get(&waiter.session).expect("a waiter's session is alive");
+    pub(crate) fn waiter_view(&self, waiting: &Waiting, position: u32) -> WaiterView {
+        let session = &self.sessions.get(&waiting.session).expect("a waiter's session is alive");
+        let waiter = &session.waits[&waiting.seq];
         WaiterView {
-            session: waiter.session,
+            session: waiting.session,
             session_name: session.name.clone(),
             labels: session.labels.clone(),
-            seq: waiter.seq,
-            priority: waiter.priority,
+            seq: waiting.seq,
+            demand: waiting.demand,
+            priority: waiting.priority,
             position,
             owner: waiter.owner.clone(),
             since_stamp_ms: waiter.since_stamp_ms,
         }
     }
 
-    pub(crate) fn holder(&self, hold: &HoldRecord) -> Holder {
-        let session = &self.sessions.get(&hold.session).expect("a hold's session is kept");
+    /// By token.
+    pub(crate) fn holders_of<'a>(
+        &'a self,
+        object: &'a Object,
+    ) -> impl Iterator<Item = Holder> + 'a {
+        object.holders().iter().map(|(token, holding)| self.holder(*token, *holding))
+    }
+
+    fn holder(&self, token: Token, holding: Holding) -> Holder {
+        let session = &self.sessions.get(&holding.session).expect("a hold's session is kept");
+        let hold = &session.holds[&token];
         Holder {
-            session: hold.session,
+            session: holding.session,
             session_name: session.name.clone(),
             labels: session.labels.clone(),
-            token: hold.token,
+            token,
+            demand: holding.demand,
             state: hold.state,
             owner: hold.owner.clone(),
             metadata: hold.metadata.clone(),
+            value: hold.campaign.as_ref().map(|campaign| campaign.value.clone()),
             since_stamp_ms: hold.since_stamp_ms,
         }
     }
 
-    /// The first holders, and how many hold and wait in all.
-    pub(crate) fn held_by(&self, object: &Object) -> HeldBy {
-        let shown = object.holders.values().take(HOLDERS_SHOWN_MAX);
-        HeldBy {
-            holders: shown.map(|hold| self.holder(hold)).collect(),
-            holders_total: object.holders.len() as u32,
-            queue_len: object.queue.len(),
-        }
+    /// The first holders, and how many hold and wait in all; nobody, if there is nothing of that name.
+    pub(crate) fn held_by(&self, name: &Name) -> HeldBy {
+        let (holders, holders_total, queue_len) = match self.objects.get(name) {
+            Some(object) => (
+                self.holders_of(object).take(HOLDERS_SHOWN_MAX).collect(),
+                object.holders().len() as u32,
+                object.queue.len(),
+            ),
+            None => (Vec::new(), 0, 0),
+        };
+        HeldBy { name: name.clone(), holders, holders_total, queue_len }
+    }
+
+    /// Counts from 1, the farthest of several; zero: it stands aside.
+    pub(crate) fn position(&self, waiter: &WaiterRecord) -> u32 {
+        let place = Place::of(waiter);
+        let positions = waiter.items.iter().filter_map(|item| {
+            self.objects.get(&item.name).expect("a wait's object exists").queue.position(place)
+        });
+        positions.max().unwrap_or(0)
     }
 
     /// What stands for a live session; nothing for any other.
     pub(crate) fn standing(&self, id: SessionId) -> Standing {
         let Some(session) = self.live(id) else { return Standing::default() };
-        let holds = self.holds_of(session).map(|(name, hold)| StandingHold {
+        let holds = session.holds.values().map(|hold| StandingHold {
             seq: hold.seq,
             token: hold.token,
-            name: name.clone(),
+            name: hold.items.first().name.clone(),
             state: hold.state,
             unadopted: hold.unadopted,
         });
-        let waits = self.waits_of(session).map(|(name, position, waiter)| StandingWait {
+        let waits = session.waits.values().map(|waiter| StandingWait {
             seq: waiter.seq,
-            name: name.clone(),
-            position,
+            name: waiter.items.first().name.clone(),
+            position: self.position(waiter),
         });
         Standing {
             holds: holds.collect(),
             waits: waits.collect(),
             losses: session.losses.iter().cloned().collect(),
         }
-    }
-
-    /// By token.
-    fn holds_of<'a>(
-        &'a self,
-        session: &'a Session,
-    ) -> impl Iterator<Item = (&'a Name, &'a HoldRecord)> {
-        session.holds.iter().map(|(token, at)| {
-            let object = self.objects.get(&at.name).expect("a hold's object exists");
-            (&at.name, &*object.holders[token])
-        })
-    }
-
-    /// By seq, with the position in the queue.
-    fn waits_of<'a>(
-        &'a self,
-        session: &'a Session,
-    ) -> impl Iterator<Item = (&'a Name, u32, &'a WaiterRecord)> {
-        session.waits.values().map(|at| {
-            let queue = &self.objects.get(&at.name).expect("a wait's object exists").queue;
-            let position = queue.position(at.place).expect("a wait stands in its queue");
-            (&at.name, position, queue.get(at.place).expect("the position was just found"))
-        })
     }
 
     /// Objects whose name begins with `prefix`, after the one named `after` in the order of `sort`. Of objects that sort
@@ -192,7 +199,7 @@ impl Machine {
     ) -> Page<ObjectSummary> {
         let rank = |object: &Object| match sort {
             Sort::Name => 0,
-            Sort::LongestWait => match longest_wait_stamp_ms(object) {
+            Sort::LongestWait => match self.longest_wait_stamp_ms(object) {
                 0 => u64::MAX,
                 stamp_ms => stamp_ms,
             },
@@ -220,12 +227,22 @@ impl Machine {
     fn summary(&self, name: &Name, object: &Object) -> ObjectSummary {
         ObjectSummary {
             name: name.clone(),
-            kind: object.kind,
-            holders: object.holders.len() as u32,
+            kind: object.kind(),
+            holders: object.holders().len() as u32,
             queue_len: object.queue.len(),
-            longest_wait_stamp_ms: longest_wait_stamp_ms(object),
-            holder: object.holders.values().next().map(|hold| self.holder(hold)),
+            longest_wait_stamp_ms: self.longest_wait_stamp_ms(object),
+            holder: self.holders_of(object).next(),
         }
+    }
+
+    /// The stamp of whoever waits longest; zero when nobody waits. The first of each priority came before the rest of it.
+    /// Who came first is decided by arrival: stamps of two leaders may run backwards.
+    fn longest_wait_stamp_ms(&self, object: &Object) -> u64 {
+        let waiters = object.queue.leaders().map(|(_, waiting)| {
+            &self.live(waiting.session).expect("a waiter's session is alive").waits[&waiting.seq]
+        });
+        let longest = waiters.min_by_key(|waiter| waiter.arrival);
+        longest.map_or(0, |waiter| waiter.since_stamp_ms)
     }
 
     /// Sessions whose name begins with `prefix`, by id, ended ones whose holds remain included.
@@ -259,19 +276,21 @@ impl Machine {
     #[must_use]
     pub fn session(&self, id: SessionId) -> Option<SessionView> {
         let session = self.sessions.get(&id)?;
-        let holds = self.holds_of(session).map(|(name, hold)| SessionHold {
-            name: name.clone(),
-            kind: hold.demand.kind(),
+        let holds = session.holds.values().map(|hold| SessionHold {
+            name: hold.items.first().name.clone(),
+            others: hold.items.count() as u32 - 1,
+            kind: hold.items.first().demand.kind(),
             token: hold.token,
             state: hold.state,
             unadopted: hold.unadopted,
             since_stamp_ms: hold.since_stamp_ms,
         });
-        let waits = self.waits_of(session).map(|(name, position, waiter)| SessionWait {
-            name: name.clone(),
-            kind: waiter.demand.kind(),
+        let waits = session.waits.values().map(|waiter| SessionWait {
+            name: waiter.items.first().name.clone(),
+            others: waiter.items.count() as u32 - 1,
+            kind: waiter.items.first().demand.kind(),
             seq: waiter.seq,
-            position,
+            position: self.position(waiter),
             priority: waiter.priority,
             since_stamp_ms: waiter.since_stamp_ms,
         });
@@ -298,35 +317,27 @@ impl Machine {
         let mut to_follow = VecDeque::from([id]);
         while let Some(waiter) = to_follow.pop_front() {
             let Some(session) = self.sessions.get(&waiter) else { continue };
-            for at in session.waits.values() {
-                let object = self.objects.get(&at.name).expect("a wait's object exists");
-                for hold in object.holders.values() {
+            for item in session.waits.values().flat_map(|wait| wait.items.iter()) {
+                let object = self.objects.get(&item.name).expect("a wait's object exists");
+                for holder in self.holders_of(object) {
                     if found.len() == CHAIN_MAX {
                         return found;
                     }
-                    let holder = self.holder(hold);
+                    if met.insert(holder.session) {
+                        to_follow.push_back(holder.session);
+                    }
                     found.push(Blocker {
                         waiter,
-                        name: at.name.clone(),
+                        name: item.name.clone(),
                         holder: holder.session,
                         holder_name: holder.session_name,
                         token: holder.token,
                     });
-                    if met.insert(hold.session) {
-                        to_follow.push_back(hold.session);
-                    }
                 }
             }
         }
         found
     }
-}
-
-/// The stamp of whoever waits longest; zero when nobody waits. The first of each priority came before the rest of it.
-/// Who came first is decided by arrival: stamps of two leaders may run backwards.
-fn longest_wait_stamp_ms(object: &Object) -> u64 {
-    let longest = object.queue.leaders().min_by_key(|waiter| waiter.arrival);
-    longest.map_or(0, |waiter| waiter.since_stamp_ms)
 }
 
 /// The `limit` smallest keys that `wanted` lets pass, in order, with their values; and how many items there are in all.

@@ -7,13 +7,21 @@
 
 extern crate alloc;
 
+mod acquire;
 mod call;
 mod command;
+mod deadlock;
+mod demand;
 mod digest;
 mod due;
+mod edit;
+mod edits;
+mod election;
 mod event;
+mod fingerprint;
 #[cfg(test)]
 mod full;
+mod grant;
 mod hold;
 mod ids;
 mod inspect;
@@ -23,34 +31,44 @@ pub mod limits;
 mod machine;
 mod name;
 mod object;
+mod once;
+mod operator;
 mod outcome;
 mod query;
 mod queue;
 mod record;
+mod records;
 mod restore;
 mod session;
 mod shard;
+mod state;
+mod upgrade;
+mod value;
+mod values;
 mod wait;
 mod window;
 
 pub use command::{
-    Acquire, Attach, Call, Command, Context, Demand, Due, Op, Open, Resume, SessionKey, Timer,
+    Acquire, Attach, Call, Command, Context, Due, Op, Open, Resume, SessionKey, Timer,
 };
-pub use event::{Event, TimerSet, WaitEnd};
+pub use demand::{Campaign, Demand, Item, Items, Mode};
+pub use edit::{Change, Edit, Edited, Expect, Guard};
+pub use event::{Event, Note, TimerSet, WaitEnd};
 pub use ids::{
-    Epoch, Generation, LossNumber, Nonce, Revision, Secret, Seq, SessionId, Term, Token,
+    Epoch, Generation, LossNumber, Nonce, Revision, Secret, Seq, SessionId, Term, Token, Version,
 };
 pub use machine::Machine;
 pub use name::{Labels, LabelsTooLarge, Name, NameError, check_text};
 pub use outcome::{
-    HeldBy, HoldState, Holder, Invalid, Kind, Limit, Loss, LossReason, Outcome, Refusal,
-    SessionEnd, Standing, StandingHold, StandingWait,
+    DeadlockEdge, HeldBy, HoldState, Holder, Invalid, Kind, Limit, Loss, LossReason, Outcome,
+    Passed, Refusal, SessionEnd, Standing, StandingHold, StandingWait,
 };
 pub use query::{
-    Blocker, Check, Counts, ObjectSummary, ObjectView, Page, SessionHold, SessionSummary,
-    SessionView, SessionWait, Sort, Statistics, WaiterView,
+    Blocker, Candidate, Check, Counts, Detail, ElectionView, ObjectSummary, ObjectView, Page,
+    SessionHold, SessionSummary, SessionView, SessionWait, Sort, Statistics, ValueView, WaiterView,
 };
 pub use record::{
-    HeaderRecord, HoldRecord, ObjectRecord, RECORD_VERSION, Record, Recorded, RestoreError,
-    SessionRecord, WaiterRecord, WindowRecord,
+    DoneRecord, HeaderRecord, HoldRecord, ObjectRecord, RECORD_VERSION, Record, Recorded,
+    RestoreError, SessionRecord, StateRecord, WaiterRecord, WindowRecord,
 };
+pub use value::Value;

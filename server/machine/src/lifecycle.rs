@@ -5,12 +5,13 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::command::{Attach, Open, Resume, SessionKey, Timer};
-use crate::event::{Event, WaitEnd};
+use crate::event::{Event, Note, WaitEnd};
 use crate::hold::End;
 use crate::ids::{Epoch, Generation, Seq, SessionId, Token};
 use crate::limits;
 use crate::machine::{Entry, Machine, draw};
-use crate::outcome::{HoldState, Invalid, Limit, Outcome, Refusal, SessionEnd};
+use crate::name::Name;
+use crate::outcome::{HoldState, Invalid, Kind, Limit, Outcome, Refusal, SessionEnd};
 use crate::record::Recorded;
 use crate::session::Session;
 use crate::window::Window;
@@ -44,6 +45,7 @@ impl Machine {
             opened_stamp_ms: entry.context.stamp_ms,
             epoch: Epoch(1),
             nonce: None,
+            attach_number: 0,
             generation: Generation(draw(&mut self.counter)),
             adoption: None,
             ended: false,
@@ -52,6 +54,7 @@ impl Machine {
             holds: BTreeMap::new(),
             granted: BTreeMap::new(),
             unadopted: 0,
+            bound: BTreeSet::new(),
             losses: VecDeque::new(),
             losses_counted: 0,
         };
@@ -78,6 +81,11 @@ impl Machine {
     ) -> Result<Outcome, Refusal> {
         self.authenticate(&attach.key)?;
         let id = attach.key.id;
+        let session = self.session_known(id);
+        if attach.number <= session.attach_number {
+            return Err(Refusal::Stale);
+        }
+        session.attach_number = attach.number;
         self.renew(entry, id);
         let held: BTreeSet<Token> = attach.held.into_iter().collect();
         let waiting: BTreeSet<Seq> = attach.waiting.into_iter().collect();
@@ -90,18 +98,17 @@ impl Machine {
             .collect();
         let unclaimed: Vec<Token> = session
             .holds
-            .iter()
-            .filter(|(token, at)| {
-                at.seq < attach.next_seq && !held.contains(token) && !waiting.contains(&at.seq)
+            .values()
+            .filter(|hold| {
+                hold.seq < attach.next_seq
+                    && !held.contains(&hold.token)
+                    && !waiting.contains(&hold.seq)
             })
-            .map(|(token, _)| *token)
-            .filter(|token| {
-                self.hold_of_session(id, *token)
-                    .is_some_and(|hold| hold.state == HoldState::Held && !hold.unadopted)
-            })
+            .filter(|hold| session.usable(hold.token).is_some())
+            .map(|hold| hold.token)
             .collect();
         for seq in unwanted_waits {
-            self.end_wait(entry, id, seq, Recorded::Cancelled, WaitEnd::Cancelled);
+            self.end_wait_if_there(entry, id, seq, Recorded::Cancelled, WaitEnd::Cancelled);
         }
         for token in unclaimed {
             self.end_hold(entry, id, token, End::Released);
@@ -141,14 +148,13 @@ impl Machine {
     /// The older epoch is fenced out: its waits end, its holds are there to be adopted.
     fn take_over(&mut self, entry: &mut Entry<'_>, resume: &Resume) {
         let id = resume.session;
-        let Self { sessions, objects, counter, .. } = self;
+        let Self { sessions, counter, .. } = self;
         let session = sessions.edit(&id).expect("the caller looked it up");
         session.epoch = Epoch(session.epoch.0 + 1);
         session.nonce = Some(resume.nonce);
+        session.attach_number = 0;
         session.window.forget();
-        for (token, at) in &session.holds {
-            let object = objects.edit(&at.name).expect("a hold's object exists");
-            let hold = object.holders.get_mut(token).expect("a hold is among the holders");
+        for hold in session.holds.values_mut() {
             if hold.state == HoldState::Held && !hold.unadopted {
                 alloc::sync::Arc::make_mut(hold).unadopted = true;
                 session.unadopted += 1;
@@ -161,7 +167,7 @@ impl Machine {
         }
         let waits: Vec<Seq> = session.waits.keys().copied().collect();
         for seq in waits {
-            self.end_wait(entry, id, seq, Recorded::Cancelled, WaitEnd::Fenced);
+            self.end_wait_if_there(entry, id, seq, Recorded::Cancelled, WaitEnd::Fenced);
         }
     }
 
@@ -197,12 +203,14 @@ impl Machine {
         let holds: Vec<Token> = session.holds.keys().copied().collect();
         let cools = session.lock_delay_ms > 0;
         for seq in waits {
-            self.end_wait(entry, id, seq, Recorded::Cancelled, WaitEnd::SessionEnded(end.clone()));
+            let end = WaitEnd::SessionEnded(end.clone());
+            self.end_wait_if_there(entry, id, seq, Recorded::Cancelled, end);
         }
         let session = self.session_known(id);
         session.ended = true;
         session.window = Window::new(Seq(0), Seq(0));
         session.losses.clear();
+        let bound = core::mem::take(&mut session.bound);
         let secret = session.secret;
         self.secrets.remove(&secret);
         self.counts.sessions -= 1;
@@ -227,6 +235,14 @@ impl Machine {
                 SessionEnd::Expired => self.end_hold(entry, id, token, End::Lost),
                 SessionEnd::Killed { .. } => self.suspend(entry, id, token, HoldState::Revoked),
             }
+        }
+        self.remove_bound(entry, bound);
+    }
+
+    fn remove_bound(&mut self, entry: &mut Entry<'_>, bound: BTreeSet<Name>) {
+        for name in bound {
+            self.remove_object(&name);
+            entry.note(&name, Note::Gone { kind: Kind::Register });
         }
     }
 }

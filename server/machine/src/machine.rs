@@ -1,16 +1,16 @@
 //! The machine: the whole replicated state, and `apply`, which is the only thing that changes it.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::command::{Command, Context, SessionKey, Timer};
-use crate::event::{Event, TimerSet};
-use crate::ids::{Generation, Revision, Secret, SessionId, Token};
+use crate::event::{Event, Note, TimerSet};
+use crate::ids::{Generation, Revision, Secret, SessionId, Version};
 use crate::name::Name;
 use crate::object::{Object, Pressure};
-use crate::outcome::{HoldState, Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal};
 use crate::query::Counts;
-use crate::record::{HoldRecord, Recorded, WaiterRecord};
 use crate::session::Session;
 use crate::shard::Sharded;
 
@@ -36,22 +36,33 @@ pub(crate) struct Entry<'a> {
     pub(crate) events: &'a mut Vec<Event>,
     pub(crate) revision: Revision,
     /// Tokens above this were drawn by this entry.
-    counter_before: u64,
-    /// Objects whose holders or queue changed, with the pressure that their holders last heard of.
-    touched: Vec<(Name, Pressure)>,
+    pub(crate) counter_before: u64,
+    /// Objects whose holders or queue changed, with the pressure before.
+    pub(crate) touched: BTreeMap<Name, Pressure>,
+    /// Those of them where somebody might have to be granted.
+    pub(crate) unsettled: BTreeSet<Name>,
 }
 
 impl Entry<'_> {
     /// Call before the object changes, so that what changed for its holders is known in the end.
     pub(crate) fn touch(&mut self, name: &Name, object: &Object) {
-        if self.touched.last().is_none_or(|(last, _)| last != name) {
-            self.touched.push((name.clone(), object.pressure()));
+        if self.unsettled.insert(name.clone()) && !self.touched.contains_key(name) {
+            self.touched.insert(name.clone(), object.pressure());
         }
     }
 
     pub(crate) fn timer(&mut self, timer: Timer, generation: Generation, after_ms: u64) {
         self.events.push(Event::TimerSet(TimerSet { timer, generation, after_ms }));
     }
+
+    pub(crate) fn note(&mut self, name: &Name, note: Note) {
+        self.events.push(Event::Noted { name: name.clone(), note });
+    }
+}
+
+/// Draws the version of an object.
+pub(crate) fn draw_version(counter: &mut u64) -> Version {
+    Version(draw(counter))
 }
 
 /// Draws the next number. 2^64 of them are not used up by any log.
@@ -96,10 +107,14 @@ impl Machine {
             events,
             revision: self.revision,
             counter_before: self.counter,
-            touched: Vec::new(),
+            touched: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
         };
         let answer = self.dispatch(&mut entry, command);
-        debug_assert!(entry.touched.is_empty(), "an object was touched and not settled");
+        debug_assert!(
+            entry.touched.is_empty() && entry.unsettled.is_empty(),
+            "an object was touched and not settled"
+        );
         (self.revision, answer.unwrap_or_else(Outcome::Refused))
     }
 
@@ -121,6 +136,11 @@ impl Machine {
             Command::ForceRelease { name, token, now, by } => {
                 self.force_release(entry, &name, token, now, by)
             }
+            Command::Resize { name, limit, version, by: _ } => {
+                self.resize(entry, &name, limit, version)
+            }
+            Command::Transfer { name, term, to, by } => self.transfer(entry, &name, term, to, by),
+            Command::Delete { name, by: _ } => self.delete(entry, &name),
         }
     }
 
@@ -148,93 +168,18 @@ impl Machine {
         self.sessions.edit(&id).expect("the session was looked up in this entry")
     }
 
-    /// Grants, in each object that the entry touched and in name order, whoever can now be granted; tells the holders
-    /// what changed behind them; lets idle objects vanish. Nobody waits who could hold when this is done.
-    pub(crate) fn settle(&mut self, entry: &mut Entry<'_>) {
-        let mut touched = core::mem::take(&mut entry.touched);
-        if touched.len() > 1 {
-            // Stable: of one name the first, that is the oldest, pressure stays.
-            touched.sort_by(|(left, _), (right, _)| left.cmp(right));
-            touched.dedup_by(|(left, _), (right, _)| left == right);
-        }
-        for (name, before) in touched {
-            self.settle_object(entry, &name, before);
-        }
+    /// An object with these counts of its own; whoever adds it has checked that there is room.
+    pub(crate) fn add_object(&mut self, name: Name, object: Object) {
+        self.counts.value_bytes += object.state.value_bytes();
+        let before = self.objects.insert(name, Arc::new(object));
+        assert!(before.is_none(), "an object was there before");
+        self.counts.objects += 1;
     }
 
-    fn settle_object(&mut self, entry: &mut Entry<'_>, name: &Name, before: Pressure) {
-        let object = self.objects.edit(name).expect("a touched object exists until settled");
-        while let Some(place) = object.next_to_grant() {
-            let waiter = object.queue.remove(place).expect("the place was just found");
-            let session = self.sessions.edit(&waiter.session).expect("a waiter's session is alive");
-            session.waits.remove(&waiter.seq);
-            self.counts.waiters -= 1;
-            let waiter = Arc::unwrap_or_clone(waiter);
-            let (id, seq) = (waiter.session, waiter.seq);
-            let hold = hold_of(waiter, &mut self.counter, entry.context.stamp_ms);
-            let token = hold.token;
-            session.window.settle(seq, Recorded::Granted { token });
-            session.holds_now(name.clone(), seq, token);
-            self.counts.holds += 1;
-            entry.events.push(Event::Granted {
-                session: id,
-                seq,
-                name: name.clone(),
-                token,
-                waiting: object.queue.len(),
-            });
-            max_hold_timer(entry, &hold);
-            object.admit(hold);
-        }
-        tell_holders(entry, object, before);
-        if object.is_idle() {
-            self.objects.remove(name);
-            self.counts.objects -= 1;
-        }
-    }
-}
-
-/// Turns a request into the hold that it is granted: the only place where a token is drawn for an acquire.
-pub(crate) fn hold_of(waiter: WaiterRecord, counter: &mut u64, stamp_ms: u64) -> HoldRecord {
-    let token = Token(draw(counter));
-    HoldRecord {
-        token,
-        session: waiter.session,
-        seq: waiter.seq,
-        fingerprint: waiter.fingerprint,
-        demand: waiter.demand,
-        state: HoldState::Held,
-        unadopted: false,
-        max_hold_ms: waiter.max_hold_ms,
-        timer: (waiter.max_hold_ms > 0).then(|| Generation(draw(counter))),
-        owner: waiter.owner,
-        metadata: waiter.metadata,
-        since_stamp_ms: stamp_ms,
-    }
-}
-
-/// Starts the timer of a new hold that has a `max_hold`.
-pub(crate) fn max_hold_timer(entry: &mut Entry<'_>, hold: &HoldRecord) {
-    if let Some(generation) = hold.timer {
-        entry.timer(Timer::MaxHold(hold.session, hold.token), generation, hold.max_hold_ms);
-    }
-}
-
-/// Holders of longer standing hear of a change in the queue; a new one has read `waiting` in its grant, and a lost one
-/// has nothing left to give up.
-fn tell_holders(entry: &mut Entry<'_>, object: &Object, before: Pressure) {
-    let now = object.pressure();
-    if !now.differs_from(before) {
-        return;
-    }
-    for hold in object.holders.values() {
-        if hold.state == HoldState::Held && hold.token.0 <= entry.counter_before {
-            entry.events.push(Event::Contended {
-                session: hold.session,
-                token: hold.token,
-                waiting: now.waiting,
-                highest_priority: now.highest_priority,
-            });
-        }
+    pub(crate) fn remove_object(&mut self, name: &Name) {
+        let object = self.objects.remove(name).expect("the object was looked up in this entry");
+        assert!(object.is_deserted(), "somebody holds it or waits for it");
+        self.counts.value_bytes -= object.state.value_bytes();
+        self.counts.objects -= 1;
     }
 }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::limits::{LABELS_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{LABELS_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX};
 
 /// The name of an object: 1 to 512 bytes of UTF-8 without control characters. `a` and `a/b` have nothing to do with each other.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,13 +77,15 @@ impl fmt::Display for NameError {
 
 impl core::error::Error for NameError {}
 
-/// Sorted key-value pairs for display only: host, pid, version, zone. At most 4 KiB together. Cheap to clone.
+/// Sorted key-value pairs for display only: host, pid, version, zone. At most 64 pairs
+/// and 4 KiB together. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
 
-/// Labels are over 4 KiB.
+/// Labels are over `LABELS_MAX` pairs or `LABELS_BYTES_MAX` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LabelsTooLarge {
+    pub pairs: usize,
     pub bytes: usize,
 }
 
@@ -94,8 +96,8 @@ impl Labels {
     ) -> Result<Self, LabelsTooLarge> {
         let sorted: alloc::collections::BTreeMap<_, _> = pairs.into_iter().collect();
         let bytes = sorted.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if bytes > LABELS_BYTES_MAX {
-            return Err(LabelsTooLarge { bytes });
+        if bytes > LABELS_BYTES_MAX || sorted.len() > LABELS_MAX {
+            return Err(LabelsTooLarge { pairs: sorted.len(), bytes });
         }
         Ok(Self(sorted.into_iter().collect::<Vec<_>>().into()))
     }

@@ -136,7 +136,7 @@ pub enum Refusal {
     Invalid { what: Invalid },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Limit {
     Sessions,
     Objects,
@@ -151,7 +151,7 @@ pub enum Limit {
     CountKeys,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Invalid {
     Ttl,
     LockDelay,

@@ -50,11 +50,27 @@ pub enum Detail {
         /// None: not done.
         done: Option<Version>,
     },
-    Latch { count: u64, remaining: u64, round: Version },
-    Gate { open: bool, version: Version },
-    Barrier { parties: u32, break_on_loss: bool },
-    Register { version: Version, bytes: u32, bound_to: Option<SessionId> },
-    Counter { value: i64 },
+    Latch {
+        count: u64,
+        remaining: u64,
+        round: Version,
+    },
+    Gate {
+        open: bool,
+        version: Version,
+    },
+    Barrier {
+        parties: u32,
+        break_on_loss: bool,
+    },
+    Register {
+        version: Version,
+        bytes: u32,
+        bound_to: Option<SessionId>,
+    },
+    Counter {
+        value: i64,
+    },
 }
 
 /// A value and what it is the value of: a register, the result of a once, a leader's proposal.

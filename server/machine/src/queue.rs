@@ -10,40 +10,74 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use crate::demand::{Demand, Mode};
+use crate::ids::{Seq, SessionId, Token};
 use crate::record::WaiterRecord;
 
 /// Moving half a chunk costs about as much as summing up the chunks of the longest queue allowed.
 const CHUNK_MAX: usize = 256;
 
-/// Where a waiter stands; smaller is served earlier.
+/// Where a waiter stands, in each of its queues; smaller is served earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    priority: Reverse<i32>,
+    rank: Reverse<i64>,
     arrival: u64,
 }
 
 impl Place {
     pub(crate) const fn new(priority: i32, arrival: u64) -> Self {
-        Self { priority: Reverse(priority), arrival }
+        Self { rank: Reverse(priority as i64), arrival }
     }
 
+    /// An upgrade goes before everyone, since nobody else can be granted while its hold stays.
     pub(crate) const fn of(waiter: &WaiterRecord) -> Self {
-        Self::new(waiter.priority, waiter.arrival)
+        match waiter.upgrades {
+            Some(_) => Self { rank: Reverse(i64::MAX), arrival: waiter.arrival },
+            None => Self::new(waiter.priority, waiter.arrival),
+        }
     }
 
-    /// Behind every waiter of the same priority.
-    const fn end_of(priority: i32) -> Self {
-        Self::new(priority, u64::MAX)
+    /// Behind every waiter of the same rank.
+    const fn end_of(self) -> Self {
+        Self { rank: self.rank, arrival: u64::MAX }
     }
 }
 
-type Chunk = Vec<(Place, Arc<WaiterRecord>)>;
+/// A waiter as its queue knows it; the request itself is with its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) session: SessionId,
+    pub(crate) seq: Seq,
+    /// What it wants of this object.
+    pub(crate) demand: Demand,
+    pub(crate) upgrades: Option<Token>,
+    pub(crate) priority: i32,
+    /// It waits in other queues as well.
+    pub(crate) of_several: bool,
+}
+
+impl Waiting {
+    pub(crate) const fn of(waiter: &WaiterRecord, demand: Demand) -> Self {
+        Self {
+            session: waiter.session,
+            seq: waiter.seq,
+            demand,
+            upgrades: waiter.upgrades,
+            priority: waiter.priority,
+            of_several: waiter.items.single().is_none(),
+        }
+    }
+}
+
+type Chunk = Vec<(Place, Waiting)>;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
     /// None is empty; each is sorted, and so are they.
     chunks: Vec<Arc<Chunk>>,
     len: u32,
+    /// Of a read-write lock: how many wait for each mode.
+    by_mode: [u32; 3],
 }
 
 impl Queue {
@@ -55,21 +89,24 @@ impl Queue {
         self.len == 0
     }
 
-    pub(crate) fn first(&self) -> Option<&WaiterRecord> {
-        self.chunks.first().and_then(|chunk| chunk.first()).map(|(_, waiter)| &**waiter)
+    /// How many wait for this mode of a read-write lock.
+    pub(crate) const fn count_of(&self, mode: Mode) -> u32 {
+        self.by_mode[mode as usize]
     }
 
-    /// Where the last one stands.
-    pub(crate) fn last_place(&self) -> Option<Place> {
-        self.chunks.last().and_then(|chunk| chunk.last()).map(|(place, _)| *place)
+    pub(crate) fn first(&self) -> Option<(Place, &Waiting)> {
+        self.chunks
+            .first()
+            .and_then(|chunk| chunk.first())
+            .map(|(place, waiting)| (*place, waiting))
     }
 
     /// In the order in which they will be served.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<WaiterRecord>> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter().map(|(_, waiter)| waiter))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Place, &Waiting)> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter().map(|(place, waiting)| (*place, waiting)))
     }
 
-    pub(crate) fn get(&self, place: Place) -> Option<&WaiterRecord> {
+    pub(crate) fn get(&self, place: Place) -> Option<&Waiting> {
         let (chunk, index) = self.find(place)?;
         Some(&self.chunks[chunk][index].1)
     }
@@ -82,26 +119,28 @@ impl Queue {
     }
 
     /// The first waiter of each priority, highest first.
-    pub(crate) fn leaders(&self) -> impl Iterator<Item = &WaiterRecord> {
+    pub(crate) fn leaders(&self) -> impl Iterator<Item = (Place, &Waiting)> {
         let mut next = self.first();
         core::iter::from_fn(move || {
             let found = next?;
-            let (chunk, index) = self.lower_bound(Place::end_of(found.priority));
-            next = self.chunks.get(chunk).map(|chunk| &*chunk[index].1);
+            let (chunk, index) = self.lower_bound(found.0.end_of());
+            next = self.chunks.get(chunk).map(|chunk| (chunk[index].0, &chunk[index].1));
             Some(found)
         })
     }
 
-    pub(crate) fn insert(&mut self, waiter: Arc<WaiterRecord>) {
-        let place = Place::of(&waiter);
+    pub(crate) fn insert(&mut self, place: Place, waiting: Waiting) {
         let (at, index) = self.lower_bound(place);
         self.len += 1;
+        if let Demand::RwLock(mode) = waiting.demand {
+            self.by_mode[mode as usize] += 1;
+        }
         if at == self.chunks.len() {
-            return self.append(place, waiter);
+            return self.append(place, waiting);
         }
         let chunk = Arc::make_mut(&mut self.chunks[at]);
         assert!(chunk[index].0 != place, "two waiters in one place");
-        chunk.insert(index, (place, waiter));
+        chunk.insert(index, (place, waiting));
         if chunk.len() > CHUNK_MAX {
             let tail = chunk.split_off(CHUNK_MAX / 2);
             self.chunks.insert(at + 1, Arc::new(tail));
@@ -109,19 +148,22 @@ impl Queue {
     }
 
     /// The usual case: behind everybody. Chunks that grow at the end stay full.
-    fn append(&mut self, place: Place, waiter: Arc<WaiterRecord>) {
+    fn append(&mut self, place: Place, waiting: Waiting) {
         match self.chunks.last_mut() {
-            Some(last) if last.len() < CHUNK_MAX => Arc::make_mut(last).push((place, waiter)),
-            Some(_) | None => self.chunks.push(Arc::new(alloc::vec![(place, waiter)])),
+            Some(last) if last.len() < CHUNK_MAX => Arc::make_mut(last).push((place, waiting)),
+            Some(_) | None => self.chunks.push(Arc::new(alloc::vec![(place, waiting)])),
         }
     }
 
-    pub(crate) fn remove(&mut self, place: Place) -> Option<Arc<WaiterRecord>> {
+    pub(crate) fn remove(&mut self, place: Place) -> Option<Waiting> {
         let (at, index) = self.find(place)?;
-        let (_, waiter) = Arc::make_mut(&mut self.chunks[at]).remove(index);
+        let (_, waiting) = Arc::make_mut(&mut self.chunks[at]).remove(index);
         self.len -= 1;
+        if let Demand::RwLock(mode) = waiting.demand {
+            self.by_mode[mode as usize] -= 1;
+        }
         self.shrink(at);
-        Some(waiter)
+        Some(waiting)
     }
 
     /// Drops an empty chunk and joins two small neighbours, so that the number of chunks follows the number of waiters.
@@ -144,21 +186,28 @@ impl Queue {
     /// Sorted, counted, each in its place, and no chunk empty or too long.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut counted = 0;
+        let mut by_mode = [0; 3];
         let mut before = None;
         for chunk in &self.chunks {
             if chunk.is_empty() || chunk.len() > CHUNK_MAX {
                 return Err(format!("a chunk of {} waiters", chunk.len()));
             }
-            for (place, waiter) in chunk.iter() {
-                if before >= Some(*place) || *place != Place::of(waiter) {
+            for (place, waiting) in chunk.iter() {
+                if before >= Some(*place) {
                     return Err(format!("{place:?} after {before:?}"));
+                }
+                if let Demand::RwLock(mode) = waiting.demand {
+                    by_mode[mode as usize] += 1;
                 }
                 before = Some(*place);
                 counted += 1;
             }
         }
-        if counted != self.len {
-            return Err(format!("{counted} waiters, {} kept", self.len));
+        if (counted, by_mode) != (self.len, self.by_mode) {
+            return Err(format!(
+                "{counted} waiters {by_mode:?}, kept {} {:?}",
+                self.len, self.by_mode
+            ));
         }
         Ok(())
     }
@@ -184,23 +233,16 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Demand;
-    use crate::ids::{Seq, SessionId};
-    use crate::name::Labels;
 
-    fn waiter(priority: i32, arrival: u64) -> Arc<WaiterRecord> {
-        Arc::new(WaiterRecord {
+    fn waiter(arrival: u64) -> Waiting {
+        Waiting {
             session: SessionId(1),
             seq: Seq(arrival),
-            fingerprint: 0,
             demand: Demand::Mutex,
-            priority,
-            arrival,
-            max_hold_ms: 0,
-            owner: None,
-            metadata: Labels::default(),
-            since_stamp_ms: 0,
-        })
+            upgrades: None,
+            priority: 0,
+            of_several: false,
+        }
     }
 
     /// Against a plain sorted list, over enough waiters to split and join chunks; seeded, so the same every time.
@@ -218,12 +260,13 @@ mod tests {
                 let grows = draw(100) < if arrival < 4_000 { 80 } else { 20 };
                 if grows || plain.is_empty() {
                     let priority = draw(priorities) as i32;
-                    queue.insert(waiter(priority, arrival));
-                    plain.push(Place::new(priority, arrival));
+                    let place = Place::new(priority, arrival);
+                    queue.insert(place, waiter(arrival));
+                    plain.push(place);
                     plain.sort_unstable();
                 } else {
                     let place = plain.remove(draw(plain.len() as u64) as usize);
-                    assert_eq!(Place::of(&queue.remove(place).unwrap()), place);
+                    assert_eq!(queue.remove(place).unwrap().seq, Seq(place.arrival));
                     assert!(queue.remove(place).is_none());
                     assert!(queue.get(place).is_none() && queue.position(place).is_none());
                 }
@@ -237,15 +280,14 @@ mod tests {
 
     fn agree(queue: &Queue, plain: &[Place]) {
         queue.check().unwrap();
-        assert!(queue.iter().map(|waiter| Place::of(waiter)).eq(plain.iter().copied()));
-        assert_eq!(queue.first().map(Place::of), plain.first().copied());
-        assert_eq!(queue.last_place(), plain.last().copied());
+        assert!(queue.iter().map(|(place, _)| place).eq(plain.iter().copied()));
+        assert_eq!(queue.first().map(|(place, _)| place), plain.first().copied());
         for (place, position) in plain.iter().zip(1..) {
             assert_eq!(queue.position(*place), Some(position));
         }
         let mut leaders = plain.to_vec();
-        leaders.dedup_by_key(|place| place.priority);
-        assert!(queue.leaders().map(Place::of).eq(leaders));
+        leaders.dedup_by_key(|place| place.rank);
+        assert!(queue.leaders().map(|(place, _)| place).eq(leaders));
     }
 
     /// Neither a long line nor one that was thinned out keeps more chunks than its waiters need.
@@ -253,7 +295,7 @@ mod tests {
     fn chunks_follow_the_waiters() {
         let mut queue = Queue::default();
         for arrival in 0..10_000 {
-            queue.insert(waiter(0, arrival));
+            queue.insert(Place::new(0, arrival), waiter(arrival));
         }
         assert_eq!(queue.chunks.len(), 10_000_usize.div_ceil(CHUNK_MAX));
         for arrival in (0..10_000).filter(|arrival| arrival % 50 != 0) {
@@ -268,7 +310,7 @@ mod tests {
     fn a_clone_shares_all_other_chunks() {
         let mut queue = Queue::default();
         for arrival in 0..10_000 {
-            queue.insert(waiter(0, arrival));
+            queue.insert(Place::new(0, arrival), waiter(arrival));
         }
         let snapshot = queue.clone();
         queue.remove(Place::new(0, 5_000));

@@ -1,52 +1,27 @@
-//! From the state to records and back. Writing is lazy and in canonical order; reading believes nothing: it never panics on
-//! records that no machine wrote, and what it accepts keeps every invariant.
+//! From records back to the state. Reading believes nothing: it never panics on records that no machine wrote, and what it
+//! accepts keeps every invariant.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use core::iter;
+use alloc::vec::Vec;
 
-use crate::digest;
 use crate::ids::{Revision, SessionId};
 use crate::machine::Machine;
 use crate::name::Name;
-use crate::object::Object;
-use crate::outcome::{HeldBy, Holder, Loss};
-use crate::queue::{Place, Queue};
+use crate::object::{Holding, Object};
+use crate::outcome::Loss;
+use crate::queue::{Place, Waiting};
 use crate::record::{
-    HeaderRecord, HoldRecord, ObjectRecord, RECORD_VERSION, Record, Recorded, RestoreError,
-    SessionRecord, WaiterRecord, WindowRecord,
+    HeaderRecord, HoldRecord, ObjectRecord, RECORD_VERSION, Record, RestoreError, SessionRecord,
+    StateRecord, WaiterRecord, WindowRecord,
 };
-use crate::session::{Session, WaitsAt};
+use crate::session::Session;
+use crate::state::{Done, Latch, Register, Semaphore, State};
+use crate::value::Value;
 use crate::window::{Window, WindowEntry};
 
 impl Machine {
-    /// The state as records in canonical order, header first, made one by one as they are asked for.
-    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let sessions = self.sessions.sorted().flat_map(|(_, session)| session_records(session));
-        let objects = self.objects.sorted().flat_map(|(name, object)| object_records(name, object));
-        iter::once(Record::Header(self.header())).chain(sessions).chain(objects)
-    }
-
-    /// A hash over everything: equal states have equal digests, on every machine and in every version that writes the
-    /// same records.
-    #[must_use]
-    pub fn digest(&self) -> u64 {
-        digest::digest(self.records())
-    }
-
-    fn header(&self) -> HeaderRecord {
-        HeaderRecord {
-            version: RECORD_VERSION,
-            revision: self.revision.0,
-            counter: self.counter,
-            last_stamp_ms: self.last_stamp_ms,
-            sessions: self.sessions.len(),
-            objects: self.counts.objects,
-            holds: self.counts.holds,
-            waiters: self.counts.waiters,
-        }
-    }
-
     /// The machine that wrote these records.
     pub fn from_records(records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
         let mut records = records.into_iter();
@@ -60,11 +35,12 @@ impl Machine {
         for record in records {
             match record {
                 Record::Header(_) => return Err(RestoreError::Misplaced { record: "header" }),
+                Record::Object(object) => reader.object(object)?,
+                Record::ValuePart(part) => reader.value_part(&part)?,
+                Record::CountKey(key) => reader.count_key(key)?,
                 Record::Session(session) => reader.session(session)?,
                 Record::Window(window) => reader.window(window)?,
-                Record::WindowHolder(holder) => reader.window_holder(holder)?,
                 Record::Loss(loss) => reader.loss(loss)?,
-                Record::Object(object) => reader.object(object)?,
                 Record::Hold(hold) => reader.hold(hold)?,
                 Record::Waiter(waiter) => reader.waiter(waiter)?,
             }
@@ -73,81 +49,46 @@ impl Machine {
     }
 }
 
-fn session_records(session: &Session) -> impl Iterator<Item = Record> + '_ {
-    let facts = SessionRecord {
-        id: session.id,
-        secret: session.secret,
-        name: session.name.clone(),
-        labels: session.labels.clone(),
-        ttl_ms: session.ttl_ms,
-        lock_delay_ms: session.lock_delay_ms,
-        opened_stamp_ms: session.opened_stamp_ms,
-        epoch: session.epoch,
-        nonce: session.nonce,
-        generation: session.generation,
-        adoption: session.adoption,
-        seen_through: session.window.seen_through(),
-        seq_max: session.window.seq_max(),
-        losses_counted: session.losses_counted,
-        ended: session.ended,
-        window_len: session.window.len() as u32,
-        losses_len: session.losses.len() as u32,
-    };
-    let window = session.window.iter().flat_map(|(seq, entry)| {
-        let (answer, holders) = split(&entry.answer);
-        let window = WindowRecord {
-            seq,
-            fingerprint: entry.fingerprint,
-            answer,
-            holders_len: holders.len() as u32,
-        };
-        iter::once(Record::Window(window)).chain(holders.iter().cloned().map(Record::WindowHolder))
-    });
-    let losses = session.losses.iter().cloned().map(Record::Loss);
-    iter::once(Record::Session(facts)).chain(window).chain(losses)
-}
-
-/// The answer without the holders that it lists, and those.
-fn split(answer: &Recorded) -> (Recorded, &[Holder]) {
-    let bare = |held: &HeldBy| HeldBy {
-        holders: alloc::vec![],
-        holders_total: held.holders_total,
-        queue_len: held.queue_len,
-    };
-    match answer {
-        Recorded::Held(held) => (Recorded::Held(bare(held).into()), &held.holders),
-        Recorded::TimedOut(held) => (Recorded::TimedOut(bare(held).into()), &held.holders),
-        Recorded::Queued
-        | Recorded::Granted { .. }
-        | Recorded::Cancelled
-        | Recorded::Released
-        | Recorded::NotHolder
-        | Recorded::AlreadyHeld { .. }
-        | Recorded::WrongKind { .. } => (answer.clone(), &[]),
-    }
-}
-
-fn object_records<'a>(name: &Name, object: &'a Object) -> impl Iterator<Item = Record> + 'a {
-    let facts =
-        ObjectRecord { name: name.clone(), kind: object.kind, statistics: object.statistics };
-    let holds = object.holders.values().map(|hold| Record::Hold((**hold).clone()));
-    let waiters = object.queue.iter().map(|waiter| Record::Waiter((**waiter).clone()));
-    iter::once(Record::Object(facts)).chain(holds).chain(waiters)
-}
-
 /// Records read so far. What is being read is put together apart and stored when the next one begins.
 struct Reader {
     machine: Machine,
+    /// Registers by the session that they vanish with; taken out as the sessions are read.
+    bound: BTreeMap<SessionId, BTreeSet<Name>>,
+    object: Option<OpenObject>,
     session: Option<OpenSession>,
-    object: Option<(Name, Object)>,
+}
+
+struct OpenObject {
+    record: ObjectRecord,
+    value: Vec<u8>,
+    keys: BTreeSet<Box<str>>,
 }
 
 struct OpenSession {
     session: Session,
     window_left: u32,
     losses_left: u32,
-    /// Of the last window record.
-    holders_left: u32,
+    holds_left: u32,
+    waits_left: u32,
+}
+
+impl OpenSession {
+    fn left(&self) -> u64 {
+        [self.window_left, self.losses_left, self.holds_left, self.waits_left]
+            .into_iter()
+            .map(u64::from)
+            .sum()
+    }
+}
+
+const fn misplaced<T>(record: &'static str) -> Result<T, RestoreError> {
+    Err(RestoreError::Misplaced { record })
+}
+
+/// One record less to come.
+fn take_one(left: &mut u32, record: &'static str) -> Result<(), RestoreError> {
+    *left = left.checked_sub(1).ok_or(RestoreError::Misplaced { record })?;
+    Ok(())
 }
 
 impl Reader {
@@ -156,173 +97,216 @@ impl Reader {
         machine.revision = Revision(header.revision);
         machine.counter = header.counter;
         machine.last_stamp_ms = header.last_stamp_ms;
-        Self { machine, session: None, object: None }
+        Self { machine, bound: BTreeMap::new(), session: None, object: None }
     }
 
-    fn session(&mut self, record: SessionRecord) -> Result<(), RestoreError> {
-        let last = self.session.as_ref().map(|open| open.session.id);
-        if self.object.is_some() || last.is_some_and(|last| last > record.id) {
-            return Err(RestoreError::Misplaced { record: "session" });
+    fn object(&mut self, record: ObjectRecord) -> Result<(), RestoreError> {
+        if self.session.is_some() {
+            return misplaced("object");
         }
-        if last == Some(record.id) {
-            return Err(RestoreError::Duplicate { what: "session" });
+        match &self.object {
+            Some(last) if last.record.name == record.name => {
+                return Err(RestoreError::Duplicate { what: "object" });
+            }
+            Some(last) if last.record.name > record.name => return misplaced("object"),
+            Some(_) | None => {}
         }
-        self.close_session()?;
-        let (window_left, losses_left) = (record.window_len, record.losses_len);
-        let session = empty_session(record);
-        self.session = Some(OpenSession { session, window_left, losses_left, holders_left: 0 });
+        self.close_object()?;
+        self.object = Some(OpenObject { record, value: Vec::new(), keys: BTreeSet::new() });
         Ok(())
     }
 
-    fn open(&mut self, record: &'static str) -> Result<&mut OpenSession, RestoreError> {
-        if self.object.is_some() {
-            return Err(RestoreError::Misplaced { record });
+    fn open_object(&mut self, record: &'static str) -> Result<&mut OpenObject, RestoreError> {
+        self.object.as_mut().ok_or(RestoreError::Misplaced { record })
+    }
+
+    fn value_part(&mut self, part: &Value) -> Result<(), RestoreError> {
+        let open = self.open_object("value part")?;
+        let announced = bytes_of(&open.record.state);
+        if part.is_empty() || open.value.len() + part.len() > announced as usize {
+            return misplaced("value part");
         }
+        open.value.extend_from_slice(part.as_bytes());
+        Ok(())
+    }
+
+    fn count_key(&mut self, key: Box<str>) -> Result<(), RestoreError> {
+        let open = self.open_object("count key")?;
+        let StateRecord::Latch { keys_len, .. } = open.record.state else {
+            return misplaced("count key");
+        };
+        if open.keys.len() >= keys_len as usize || open.keys.last() > Some(&key) {
+            return misplaced("count key");
+        }
+        if !open.keys.insert(key) {
+            return Err(RestoreError::Duplicate { what: "count key" });
+        }
+        Ok(())
+    }
+
+    fn close_object(&mut self) -> Result<(), RestoreError> {
+        let Some(OpenObject { record, value, keys }) = self.object.take() else { return Ok(()) };
+        let announced = u64::from(bytes_of(&record.state));
+        let found = value.len() as u64;
+        if announced != found {
+            return Err(RestoreError::Incomplete { what: "bytes of a value", announced, found });
+        }
+        if let StateRecord::Latch { keys_len, .. } = record.state
+            && keys.len() != keys_len as usize
+        {
+            let (announced, found) = (u64::from(keys_len), keys.len() as u64);
+            return Err(RestoreError::Incomplete { what: "count keys", announced, found });
+        }
+        let state = state(record.state, Value::new(&value), keys);
+        if let State::Register(Register { bound_to: Some(id), .. }) = &state {
+            self.bound.entry(*id).or_default().insert(record.name.clone());
+        }
+        self.machine.add_object(record.name, Object::new(state, record.statistics));
+        Ok(())
+    }
+
+    fn session(&mut self, record: SessionRecord) -> Result<(), RestoreError> {
+        self.close_object()?;
+        match self.session.as_ref().map(|open| open.session.id) {
+            Some(last) if last > record.id => return misplaced("session"),
+            Some(last) if last == record.id => {
+                return Err(RestoreError::Duplicate { what: "session" });
+            }
+            Some(_) | None => {}
+        }
+        self.close_session()?;
+        self.session = Some(OpenSession {
+            window_left: record.window_len,
+            losses_left: record.losses_len,
+            holds_left: record.holds_len,
+            waits_left: record.waits_len,
+            session: empty_session(record),
+        });
+        Ok(())
+    }
+
+    fn open_session(&mut self, record: &'static str) -> Result<&mut OpenSession, RestoreError> {
         self.session.as_mut().ok_or(RestoreError::Misplaced { record })
     }
 
     fn window(&mut self, record: WindowRecord) -> Result<(), RestoreError> {
-        let misplaced = RestoreError::Misplaced { record: "window" };
-        let open = self.open("window")?;
+        let open = self.open_session("window")?;
         let last = open.session.window.last_seq();
-        if open.holders_left > 0 || !open.session.losses.is_empty() || last > Some(record.seq) {
-            return Err(misplaced);
+        if !open.session.losses.is_empty() || !open.session.holds.is_empty() {
+            return misplaced("window");
+        }
+        if !open.session.waits.is_empty() || last > Some(record.seq) {
+            return misplaced("window");
         }
         if last == Some(record.seq) {
             return Err(RestoreError::Duplicate { what: "seq" });
         }
-        let (bare, listed) = split(&record.answer);
-        let lists = matches!(bare, Recorded::Held(_) | Recorded::TimedOut(_));
-        if !listed.is_empty() || (record.holders_len > 0 && !lists) {
-            return Err(misplaced);
-        }
-        open.window_left = open.window_left.checked_sub(1).ok_or(misplaced)?;
-        open.holders_left = record.holders_len;
+        take_one(&mut open.window_left, "window")?;
         let entry = WindowEntry { fingerprint: record.fingerprint, answer: record.answer };
         open.session.window.restore(record.seq, entry);
         Ok(())
     }
 
-    fn window_holder(&mut self, holder: Holder) -> Result<(), RestoreError> {
-        let misplaced = RestoreError::Misplaced { record: "window holder" };
-        let open = self.open("window holder")?;
-        open.holders_left = open.holders_left.checked_sub(1).ok_or(misplaced.clone())?;
-        match open.session.window.last_answer() {
-            Some(Recorded::Held(held) | Recorded::TimedOut(held)) => held.holders.push(holder),
-            Some(_) | None => return Err(misplaced),
+    fn loss(&mut self, loss: Loss) -> Result<(), RestoreError> {
+        let open = self.open_session("loss")?;
+        let early = open.window_left > 0;
+        if early || !open.session.holds.is_empty() || !open.session.waits.is_empty() {
+            return misplaced("loss");
         }
+        take_one(&mut open.losses_left, "loss")?;
+        open.session.losses.push_back(loss);
         Ok(())
     }
 
-    fn loss(&mut self, loss: Loss) -> Result<(), RestoreError> {
-        let misplaced = RestoreError::Misplaced { record: "loss" };
-        let open = self.open("loss")?;
-        if open.window_left > 0 || open.holders_left > 0 {
-            return Err(misplaced);
+    fn hold(&mut self, hold: HoldRecord) -> Result<(), RestoreError> {
+        let open = self.open_session("hold")?;
+        let last = open.session.holds.last_key_value().map(|(token, _)| *token);
+        let early = open.window_left + open.losses_left > 0;
+        if early || !open.session.waits.is_empty() || last > Some(hold.token) {
+            return misplaced("hold");
         }
-        open.losses_left = open.losses_left.checked_sub(1).ok_or(misplaced)?;
-        open.session.losses.push_back(loss);
+        take_one(&mut open.holds_left, "hold")?;
+        let id = open.session.id;
+        if hold.session != id {
+            return Err(RestoreError::Dangling { session: hold.session });
+        }
+        if last == Some(hold.token) {
+            return Err(RestoreError::Duplicate { what: "token" });
+        }
+        if open.session.granted.contains_key(&hold.seq) {
+            return Err(RestoreError::Duplicate { what: "seq" });
+        }
+        let token = hold.token;
+        for item in hold.items.iter() {
+            let object = self.machine.objects.edit(&item.name);
+            let object = object.ok_or(RestoreError::Dangling { session: id })?;
+            if object.holders().contains_key(&token) {
+                return Err(RestoreError::Duplicate { what: "token" });
+            }
+            object.admit(token, Holding { session: id, demand: item.demand });
+        }
+        self.open_session("hold")?.session.holds_now(hold);
+        self.machine.counts.holds += 1;
+        Ok(())
+    }
+
+    fn waiter(&mut self, waiter: WaiterRecord) -> Result<(), RestoreError> {
+        let open = self.open_session("waiter")?;
+        let last = open.session.waits.last_key_value().map(|(seq, _)| *seq);
+        let early = open.window_left + open.losses_left + open.holds_left > 0;
+        if early || last > Some(waiter.seq) {
+            return misplaced("waiter");
+        }
+        take_one(&mut open.waits_left, "waiter")?;
+        let id = open.session.id;
+        if waiter.session != id || open.session.ended {
+            return Err(RestoreError::Dangling { session: waiter.session });
+        }
+        if last == Some(waiter.seq) {
+            return Err(RestoreError::Duplicate { what: "seq" });
+        }
+        let place = Place::of(&waiter);
+        for item in waiter.items.iter() {
+            let object = self.machine.objects.edit(&item.name);
+            let object = object.ok_or(RestoreError::Dangling { session: id })?;
+            if object.queue.get(place).or(object.aside.get(place)).is_some() {
+                return Err(RestoreError::Duplicate { what: "place in a queue" });
+            }
+            let line = if waiter.is_in_line() { &mut object.queue } else { &mut object.aside };
+            line.insert(place, Waiting::of(&waiter, item.demand));
+        }
+        self.open_session("waiter")?.session.waits.insert(waiter.seq, Arc::new(waiter));
+        self.machine.counts.waiters += 1;
         Ok(())
     }
 
     fn close_session(&mut self) -> Result<(), RestoreError> {
         let Some(open) = self.session.take() else { return Ok(()) };
-        let left = u64::from(open.window_left)
-            + u64::from(open.losses_left)
-            + u64::from(open.holders_left);
+        let left = open.left();
+        let mut session = open.session;
         if left > 0 {
-            let session = open.session;
-            let found = session.window.len() as u64 + session.losses.len() as u64;
+            let found = session.window.len() + session.losses.len();
+            let found = (found + session.holds.len() + session.waits.len()) as u64;
             let what = "records of a session";
             return Err(RestoreError::Incomplete { what, announced: found + left, found });
         }
-        let session = open.session;
         if !session.ended {
             if self.machine.secrets.insert(session.secret, session.id).is_some() {
                 return Err(RestoreError::Duplicate { what: "secret" });
             }
             self.machine.counts.sessions += 1;
         }
+        session.bound = self.bound.remove(&session.id).unwrap_or_default();
         self.machine.sessions.insert(session.id, session.into());
         Ok(())
     }
 
-    fn object(&mut self, record: ObjectRecord) -> Result<(), RestoreError> {
-        match &self.object {
-            None => self.close_session()?,
-            Some((last, _)) if *last == record.name => {
-                return Err(RestoreError::Duplicate { what: "object" });
-            }
-            Some((last, _)) if *last > record.name => {
-                return Err(RestoreError::Misplaced { record: "object" });
-            }
-            Some(_) => self.close_object(),
-        }
-        let object = Object {
-            kind: record.kind,
-            holders: BTreeMap::new(),
-            queue: Queue::default(),
-            statistics: record.statistics,
-        };
-        self.object = Some((record.name, object));
-        Ok(())
-    }
-
-    fn hold(&mut self, hold: HoldRecord) -> Result<(), RestoreError> {
-        let misplaced = RestoreError::Misplaced { record: "hold" };
-        let (name, object) = self.object.as_mut().ok_or(misplaced.clone())?;
-        let last = object.holders.last_key_value().map(|(token, _)| *token);
-        if !object.queue.is_empty() || last > Some(hold.token) {
-            return Err(misplaced);
-        }
-        let session = self
-            .machine
-            .sessions
-            .edit(&hold.session)
-            .ok_or(RestoreError::Dangling { session: hold.session })?;
-        if session.holds.contains_key(&hold.token) {
-            return Err(RestoreError::Duplicate { what: "token" });
-        }
-        if session.granted.contains_key(&hold.seq) {
-            return Err(RestoreError::Duplicate { what: "seq" });
-        }
-        session.holds_now(name.clone(), hold.seq, hold.token);
-        session.unadopted += u32::from(hold.unadopted);
-        object.holders.insert(hold.token, hold.into());
-        self.machine.counts.holds += 1;
-        Ok(())
-    }
-
-    fn waiter(&mut self, waiter: WaiterRecord) -> Result<(), RestoreError> {
-        let misplaced = RestoreError::Misplaced { record: "waiter" };
-        let (name, object) = self.object.as_mut().ok_or(misplaced.clone())?;
-        let place = Place::of(&waiter);
-        match object.queue.last_place() {
-            Some(last) if last > place => return Err(misplaced),
-            Some(last) if last == place => {
-                return Err(RestoreError::Duplicate { what: "place in a queue" });
-            }
-            Some(_) | None => {}
-        }
-        let session = live(&mut self.machine, waiter.session)?;
-        if session.waits.insert(waiter.seq, WaitsAt { name: name.clone(), place }).is_some() {
-            return Err(RestoreError::Duplicate { what: "seq" });
-        }
-        object.queue.insert(Arc::new(waiter));
-        self.machine.counts.waiters += 1;
-        Ok(())
-    }
-
-    fn close_object(&mut self) {
-        if let Some((name, object)) = self.object.take() {
-            self.machine.counts.objects += 1;
-            self.machine.objects.insert(name, object.into());
-        }
-    }
-
     fn finish(mut self, header: &HeaderRecord) -> Result<Machine, RestoreError> {
+        self.close_object()?;
         self.close_session()?;
-        self.close_object();
+        if let Some(id) = self.bound.keys().next() {
+            return Err(RestoreError::Dangling { session: *id });
+        }
         let counts = self.machine.counts();
         let announced = [
             ("sessions", header.sessions, self.machine.sessions.len()),
@@ -340,9 +324,52 @@ impl Reader {
     }
 }
 
-fn live(machine: &mut Machine, id: SessionId) -> Result<&mut Session, RestoreError> {
-    let session = machine.sessions.edit(&id).filter(|session| !session.ended);
-    session.ok_or(RestoreError::Dangling { session: id })
+/// Bytes of the value that must follow.
+const fn bytes_of(state: &StateRecord) -> u32 {
+    match state {
+        StateRecord::Register { bytes, .. } => *bytes,
+        StateRecord::Once { done: Some(done), .. } => done.bytes,
+        StateRecord::Once { done: None, .. }
+        | StateRecord::Mutex
+        | StateRecord::RwLock
+        | StateRecord::Semaphore { .. }
+        | StateRecord::Election { .. }
+        | StateRecord::Latch { .. }
+        | StateRecord::Gate { .. }
+        | StateRecord::Barrier { .. }
+        | StateRecord::Counter { .. } => 0,
+    }
+}
+
+fn state(record: StateRecord, value: Value, keys: BTreeSet<Box<str>>) -> State {
+    match record {
+        StateRecord::Mutex => State::Mutex,
+        StateRecord::RwLock => State::RwLock,
+        StateRecord::Semaphore { declared, limit, version, resized } => {
+            State::Semaphore(Semaphore { declared, limit, version, resized })
+        }
+        StateRecord::Election { successor } => State::Election { successor },
+        StateRecord::Once { attempts, done } => State::Once {
+            attempts,
+            done: done.map(|done| Done {
+                version: done.version,
+                value,
+                timer: done.timer,
+                retention_ms: done.retention_ms,
+            }),
+        },
+        StateRecord::Latch { count, remaining, round, keys_len: _ } => {
+            State::Latch(Latch { count, remaining, round, keys })
+        }
+        StateRecord::Gate { open, version } => State::Gate { open, version },
+        StateRecord::Barrier { parties, break_on_loss } => {
+            State::Barrier { parties, break_on_loss }
+        }
+        StateRecord::Register { version, bound_to, bytes: _ } => {
+            State::Register(Register { version, value, bound_to })
+        }
+        StateRecord::Counter { value } => State::Counter { value },
+    }
 }
 
 /// Without what follows as records of its own.
@@ -357,6 +384,7 @@ fn empty_session(record: SessionRecord) -> Session {
         opened_stamp_ms: record.opened_stamp_ms,
         epoch: record.epoch,
         nonce: record.nonce,
+        attach_number: record.attach_number,
         generation: record.generation,
         adoption: record.adoption,
         ended: record.ended,
@@ -365,6 +393,7 @@ fn empty_session(record: SessionRecord) -> Session {
         holds: BTreeMap::new(),
         granted: BTreeMap::new(),
         unadopted: 0,
+        bound: BTreeSet::new(),
         losses: VecDeque::new(),
         losses_counted: record.losses_counted,
     }

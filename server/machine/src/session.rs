@@ -1,26 +1,14 @@
 //! A session as the machine remembers it: who it is, what it was answered, what it holds and waits for.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 
 use crate::ids::{Epoch, Generation, LossNumber, Nonce, Secret, Seq, SessionId, Token};
+use crate::limits::HOLDS_AND_WAITS_PER_SESSION_MAX;
 use crate::name::{Labels, Name};
-use crate::outcome::Loss;
-use crate::queue::Place;
+use crate::outcome::{HoldState, Loss};
+use crate::record::{HoldRecord, WaiterRecord};
 use crate::window::Window;
-
-/// Where a hold of the session is to be found.
-#[derive(Debug, Clone)]
-pub(crate) struct HeldAt {
-    pub(crate) name: Name,
-    pub(crate) seq: Seq,
-}
-
-/// Where a wait of the session is to be found.
-#[derive(Debug, Clone)]
-pub(crate) struct WaitsAt {
-    pub(crate) name: Name,
-    pub(crate) place: Place,
-}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -33,17 +21,21 @@ pub(crate) struct Session {
     pub(crate) opened_stamp_ms: u64,
     pub(crate) epoch: Epoch,
     pub(crate) nonce: Option<Nonce>,
+    /// Of the last attach in this epoch.
+    pub(crate) attach_number: u64,
     pub(crate) generation: Generation,
     pub(crate) adoption: Option<Generation>,
     /// Kept only for the secret of its last holds; invisible to everything but those.
     pub(crate) ended: bool,
     pub(crate) window: Window,
-    pub(crate) waits: BTreeMap<Seq, WaitsAt>,
-    pub(crate) holds: BTreeMap<Token, HeldAt>,
+    pub(crate) waits: BTreeMap<Seq, Arc<WaiterRecord>>,
+    pub(crate) holds: BTreeMap<Token, Arc<HoldRecord>>,
     /// The holds by the seq that they answer.
     pub(crate) granted: BTreeMap<Seq, Token>,
     /// How many holds are unadopted.
     pub(crate) unadopted: u32,
+    /// Registers that vanish with it.
+    pub(crate) bound: BTreeSet<Name>,
     /// Not confirmed yet, by number.
     pub(crate) losses: VecDeque<Loss>,
     /// The number of the last loss ever.
@@ -65,14 +57,34 @@ impl Session {
         ttl_and_a_tenth(self.ttl_ms) + self.lock_delay_ms
     }
 
-    pub(crate) fn holds_now(&mut self, name: Name, seq: Seq, token: Token) {
-        self.granted.insert(seq, token);
-        self.holds.insert(token, HeldAt { name, seq });
+    pub(crate) fn holds_now(&mut self, hold: HoldRecord) {
+        self.granted.insert(hold.seq, hold.token);
+        self.unadopted += u32::from(hold.unadopted);
+        self.holds.insert(hold.token, Arc::new(hold));
     }
 
-    pub(crate) fn holds_no_more(&mut self, token: Token) {
-        let held = self.holds.remove(&token).expect("a hold is known to its session");
-        self.granted.remove(&held.seq);
+    pub(crate) fn holds_no_more(&mut self, token: Token) -> Arc<HoldRecord> {
+        let hold = self.holds.remove(&token).expect("a hold is known to its session");
+        self.granted.remove(&hold.seq);
+        if hold.unadopted {
+            self.one_unadopted_less();
+        }
+        hold
+    }
+
+    pub(crate) fn hold_mut(&mut self, token: Token) -> &mut HoldRecord {
+        Arc::make_mut(self.holds.get_mut(&token).expect("a hold is known to its session"))
+    }
+
+    /// A hold that its client may use: neither lost nor left over from an older epoch.
+    pub(crate) fn usable(&self, token: Token) -> Option<&HoldRecord> {
+        let hold = self.holds.get(&token).map(|hold| &**hold)?;
+        (hold.state == HoldState::Held && !hold.unadopted).then_some(hold)
+    }
+
+    /// As many holds and waits as a session may have.
+    pub(crate) fn is_full(&self) -> bool {
+        self.holds.len() + self.waits.len() >= HOLDS_AND_WAITS_PER_SESSION_MAX
     }
 
     /// One hold less to adopt; after the last one the timer does not run any more.

@@ -78,11 +78,6 @@ impl Window {
         self.entries.insert(seq, entry);
     }
 
-    /// The answer of the highest seq, to be completed while a snapshot is read.
-    pub(crate) fn last_answer(&mut self) -> Option<&mut Recorded> {
-        Some(&mut self.entries.last_entry()?.into_mut().answer)
-    }
-
     /// The highest seq of the window; none: it is empty.
     pub(crate) fn last_seq(&self) -> Option<Seq> {
         self.entries.last_key_value().map(|(seq, _)| *seq)
