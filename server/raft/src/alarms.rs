@@ -43,7 +43,7 @@ impl Alarms {
     pub(crate) fn set(&mut self, now: Moment, set: &TimerSet) {
         let after = Duration::from_millis(set.after_ms);
         let deadline = now + after;
-        let slot = self.slots.entry(set.timer).or_insert(Slot {
+        let slot = self.slots.entry(set.timer.clone()).or_insert(Slot {
             generation: set.generation,
             after,
             deadline,
@@ -62,25 +62,25 @@ impl Alarms {
         slot.deadline = deadline;
         if deadline < slot.look_at {
             slot.look_at = deadline;
-            self.queue.push(Reverse((deadline, set.timer)));
+            self.queue.push(Reverse((deadline, set.timer.clone())));
         }
     }
 
-    pub(crate) fn remove(&mut self, timer: Timer) {
-        self.slots.remove(&timer);
+    pub(crate) fn remove(&mut self, timer: &Timer) {
+        self.slots.remove(timer);
     }
 
     pub(crate) fn retain(&mut self, is_running: impl Fn(&Timer) -> bool) {
         self.slots.retain(|timer, _| is_running(timer));
     }
 
-    pub(crate) fn slot(&mut self, timer: Timer) -> Option<&mut Slot> {
-        self.slots.get_mut(&timer)
+    pub(crate) fn slot(&mut self, timer: &Timer) -> Option<&mut Slot> {
+        self.slots.get_mut(timer)
     }
 
     /// A confirmed keepalive: the full period from now.
-    pub(crate) fn renew(&mut self, now: Moment, timer: Timer) {
-        if let Some(slot) = self.slots.get_mut(&timer) {
+    pub(crate) fn renew(&mut self, now: Moment, timer: &Timer) {
+        if let Some(slot) = self.slots.get_mut(timer) {
             slot.deadline = slot.deadline.max(now + slot.after);
         }
     }
@@ -93,17 +93,17 @@ impl Alarms {
     /// The next timer whose time is over, taking at most `looks_left` looks. It is not named again before [`Self::look_again`].
     pub(crate) fn next_due(&mut self, now: Moment, looks_left: &mut u32) -> Option<Timer> {
         while *looks_left > 0 {
-            let &Reverse((look_at, timer)) = self.queue.peek()?;
+            let &Reverse((look_at, _)) = self.queue.peek()?;
             if look_at > now {
                 return None;
             }
-            self.queue.pop();
+            let Reverse((_, timer)) = self.queue.pop()?;
             *looks_left -= 1;
             let Some(slot) = self.slots.get_mut(&timer).filter(|slot| slot.look_at == look_at)
             else {
                 continue;
             };
-            let deadline = slot.deadline_of(timer, self.extended_at);
+            let deadline = slot.deadline_of(&timer, self.extended_at);
             if deadline > now {
                 slot.look_at = deadline;
                 self.queue.push(Reverse((deadline, timer)));
@@ -115,18 +115,18 @@ impl Alarms {
         None
     }
 
-    pub(crate) fn look_again(&mut self, at: Moment, timer: Timer) {
-        if let Some(slot) = self.slots.get_mut(&timer)
+    pub(crate) fn look_again(&mut self, at: Moment, timer: &Timer) {
+        if let Some(slot) = self.slots.get_mut(timer)
             && at < slot.look_at
         {
             slot.look_at = at;
-            self.queue.push(Reverse((at, timer)));
+            self.queue.push(Reverse((at, timer.clone())));
         }
     }
 
     /// When the next look is due.
     pub(crate) fn next_look(&self) -> Option<Moment> {
-        self.queue.peek().map(|&Reverse((moment, _))| moment)
+        self.queue.peek().map(|Reverse((moment, _))| *moment)
     }
 
     /// The sessions whose `Due` was proposed and is not known to be decided.
@@ -136,7 +136,14 @@ impl Alarms {
                 Some((*session, slot.generation))
             }
             (Timer::Session(_), State::Running) => None,
-            (Timer::Adoption(_) | Timer::HoldEnd(..) | Timer::MaxHold(..), _) => None,
+            (
+                Timer::Adoption(_)
+                | Timer::HoldEnd(..)
+                | Timer::MaxHold(..)
+                | Timer::Preempt(..)
+                | Timer::Retention(_),
+                _,
+            ) => None,
         };
         self.slots.iter().filter_map(under_way).collect()
     }
@@ -161,12 +168,15 @@ impl Alarms {
 }
 
 impl Slot {
-    fn deadline_of(&self, timer: Timer, extended_at: Moment) -> Moment {
+    fn deadline_of(&self, timer: &Timer, extended_at: Moment) -> Moment {
         match timer {
             // The client must have had its chance.
             Timer::Session(_) | Timer::Adoption(_) => self.deadline.max(extended_at + self.after),
             // Counted from a revision, whatever the client does.
-            Timer::HoldEnd(..) | Timer::MaxHold(..) => self.deadline,
+            Timer::HoldEnd(..)
+            | Timer::MaxHold(..)
+            | Timer::Preempt(..)
+            | Timer::Retention(_) => self.deadline,
         }
     }
 }

@@ -235,10 +235,11 @@ impl<Q: Quorum> Task<Q> {
             let machine = self.quorum.look(Machine::clone);
             self.schedule.reread(now, &machine);
         }
-        for chunk in tidings.items.chunks(CHUNK) {
+        let mut items = tidings.items.into_iter().peekable();
+        while items.peek().is_some() {
             self.quorum.look(|machine| {
-                for (revision, tiding) in chunk {
-                    self.schedule.tiding(now, *revision, *tiding, machine);
+                for (revision, tiding) in items.by_ref().take(CHUNK) {
+                    self.schedule.tiding(now, revision, tiding, machine);
                 }
             });
         }

@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 use crate::answer::{Decided, LeaderHint, ProposeError};
 use crate::feed::{Feed, FeedSender, Notice};
 use crate::inbox::Inbox;
+use crate::ring::Ring;
+use crate::watcher::{Interest, Position, Watcher};
 
 /// Parts with a lock each: apply and some thousand readers seldom meet.
 const SHARDS: usize = 64;
@@ -33,6 +35,7 @@ struct Shared {
     /// Every notice of this revision has left.
     delivered: AtomicU64,
     inbox: Arc<Inbox>,
+    ring: Arc<Ring>,
 }
 
 #[derive(Debug)]
@@ -69,7 +72,7 @@ pub enum Reply {
 /// How a wait of a [`WaitTicket`] went on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitAnswer {
-    /// `Event::Granted` or `Event::WaitEnded` of the ticket's seq.
+    /// `Event::Granted`, `Event::Passed` or `Event::WaitEnded` of the ticket's seq.
     Event { revision: Revision, n: u32, event: Event },
     /// This node stopped leading; the wait keeps its place. None: no leader is known.
     Moved { leader: Option<LeaderHint> },
@@ -100,6 +103,7 @@ impl Hub {
             attachments: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             inbox: Arc::default(),
+            ring: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -145,6 +149,17 @@ impl Hub {
         WaitTicket { hub: self.clone(), session, seq, number, answer: Some(receiver) }
     }
 
+    /// What is noted of these objects, from behind this position; on every node, whoever leads.
+    #[must_use]
+    pub fn watch(&self, interest: Interest, after: Position) -> Watcher {
+        Watcher::new(self.shared.ring.clone(), interest, after)
+    }
+
+    /// The state of `revision` came from a snapshot: whoever watches has missed what led to it.
+    pub(crate) fn restored(&self, revision: Revision) {
+        self.shared.ring.restored(revision);
+    }
+
     /// Is somebody attached to the wait of `seq`?
     pub(crate) fn is_attached(&self, session: SessionId, seq: Seq) -> bool {
         self.shard(session)
@@ -167,6 +182,7 @@ impl Hub {
         events: &[Event],
     ) {
         self.shared.inbox.applied(revision, events);
+        self.shared.ring.push(revision, events);
         if let Some(reply) = reply {
             reply.decide(Decided { revision, outcome });
         }
@@ -364,27 +380,35 @@ impl Drop for WaitTicket {
     }
 }
 
-/// The session whose client is told. `HoldEnded` is for watchers, `TimerSet` for the clock.
+/// The session whose client is told. `HoldEnded` and the timers are for the clock, `Noted` is for watchers.
 fn told_to(event: &Event) -> Option<SessionId> {
     match event {
         Event::Granted { session, .. }
+        | Event::Passed { session, .. }
         | Event::WaitEnded { session, .. }
         | Event::Lost { session, .. }
         | Event::Contended { session, .. }
         | Event::SessionEnded { session, .. } => Some(*session),
-        Event::HoldEnded { .. } | Event::TimerSet(_) => None,
+        Event::HoldEnded { .. }
+        | Event::TimerSet(_)
+        | Event::TimerStopped { .. }
+        | Event::Noted { .. } => None,
     }
 }
 
 /// The seq whose wait this event ends.
 fn final_of(event: &Event) -> Option<Seq> {
     match event {
-        Event::Granted { seq, .. } | Event::WaitEnded { seq, .. } => Some(*seq),
+        Event::Granted { seq, .. } | Event::Passed { seq, .. } | Event::WaitEnded { seq, .. } => {
+            Some(*seq)
+        }
         Event::Lost { .. }
         | Event::Contended { .. }
         | Event::HoldEnded { .. }
         | Event::SessionEnded { .. }
-        | Event::TimerSet(_) => None,
+        | Event::TimerSet(_)
+        | Event::TimerStopped { .. }
+        | Event::Noted { .. } => None,
     }
 }
 

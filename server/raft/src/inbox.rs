@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 const TIDINGS_MAX: usize = 1 << 20;
 
 /// Something the clock must know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tiding {
     Timer(TimerSet),
+    TimerStopped(Timer),
     SessionEnded(SessionId),
     HoldEnded(SessionId, Token),
     /// The last reader of a session's waits is gone; with a seq: of that wait.
@@ -101,26 +102,31 @@ impl Tidings {
     }
 }
 
-/// A hold's timer may be short (a lock-delay of a millisecond); a session's is longer than the clock's own step.
+/// A hold's timer may be short (a lock-delay of a millisecond); the others are longer than the clock's own step.
 fn is_urgent(tiding: &Tiding) -> bool {
     match tiding {
         Tiding::Timer(set) => match set.timer {
-            Timer::HoldEnd(..) | Timer::MaxHold(..) => true,
-            Timer::Session(_) | Timer::Adoption(_) => false,
+            Timer::HoldEnd(..) | Timer::MaxHold(..) | Timer::Preempt(..) => true,
+            Timer::Session(_) | Timer::Adoption(_) | Timer::Retention(_) => false,
         },
-        Tiding::SessionEnded(_) | Tiding::HoldEnded(..) | Tiding::Detached(..) => false,
+        Tiding::TimerStopped(_)
+        | Tiding::SessionEnded(_)
+        | Tiding::HoldEnded(..) | Tiding::Detached(..) => false,
     }
 }
 
 fn tiding_of(event: &Event) -> Option<Tiding> {
     match event {
-        Event::TimerSet(set) => Some(Tiding::Timer(*set)),
+        Event::TimerSet(set) => Some(Tiding::Timer(set.clone())),
+        Event::TimerStopped { timer } => Some(Tiding::TimerStopped(timer.clone())),
         Event::SessionEnded { session, .. } => Some(Tiding::SessionEnded(*session)),
         Event::HoldEnded { session, token, .. } => Some(Tiding::HoldEnded(*session, *token)),
         Event::Granted { .. }
+        | Event::Passed { .. }
         | Event::WaitEnded { .. }
         | Event::Lost { .. }
-        | Event::Contended { .. } => None,
+        | Event::Contended { .. }
+        | Event::Noted { .. } => None,
     }
 }
 

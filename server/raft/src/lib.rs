@@ -28,6 +28,7 @@ mod quorum;
 mod read;
 mod reader;
 mod retention;
+mod ring;
 mod schedule;
 mod snapshots;
 mod state_machine;
@@ -37,6 +38,7 @@ mod types;
 mod view;
 mod vigil;
 mod watchdog;
+mod watcher;
 
 pub use answer::{Decided, LeaderHint, Leadership, NotLeader, ProposeError};
 pub use clock::{Clock, ManualClock, Moment, RealClock};
@@ -50,7 +52,9 @@ pub use keepalive::{KeepAliveAck, KeepAliveError};
 pub use network::PeerEndpoint;
 pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};
+pub use ring::RING_EVENTS_MAX;
 pub use status::{ClusterStatus, NodeStatus, Role};
+pub use watcher::{Interest, Missed, NotedEvent, Position, Watcher};
 
 /// What openraft's own tests of storage need to see; nobody else may use it.
 #[doc(hidden)]

@@ -88,7 +88,7 @@ pub(crate) struct Schedule<T> {
     actions: Vec<Action<T>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Proposed {
     Due(Due),
     TimeOut(Orphan),
@@ -194,14 +194,16 @@ impl<T> Schedule<T> {
                     self.release(session, machine);
                 }
             }
+            Tiding::TimerStopped(timer) => self.alarms.remove(&timer),
             Tiding::SessionEnded(session) => {
-                self.alarms.remove(Timer::Session(session));
-                self.alarms.remove(Timer::Adoption(session));
+                self.alarms.remove(&Timer::Session(session));
+                self.alarms.remove(&Timer::Adoption(session));
                 self.release(session, machine);
             }
             Tiding::HoldEnded(session, token) => {
-                self.alarms.remove(Timer::HoldEnd(session, token));
-                self.alarms.remove(Timer::MaxHold(session, token));
+                self.alarms.remove(&Timer::HoldEnd(session, token));
+                self.alarms.remove(&Timer::MaxHold(session, token));
+                self.alarms.remove(&Timer::Preempt(session, token));
             }
             Tiding::Detached(session, seq) => self.detached(now, session, seq),
         }
@@ -218,7 +220,7 @@ impl<T> Schedule<T> {
             asked.counted = false;
             return self.vigil.gather(asked);
         }
-        let slot = self.alarms.slot(Timer::Session(asked.key.id));
+        let slot = self.alarms.slot(&Timer::Session(asked.key.id));
         asked.counted = slot.is_some();
         match slot {
             Some(slot) => match slot.state {

@@ -42,6 +42,7 @@ impl StateMachine {
     ) -> Result<Self, crate::snapshots::LoadError> {
         let (machine, meta) = snapshots.restore()?.unwrap_or_default();
         let view = View::new(machine);
+        hub.restored(view.look(Machine::revision));
         if let Some(last) = &meta.last_log_id {
             view.applied_term(last.committed_leader_id().term);
         }
@@ -164,7 +165,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             Ok::<_, io::Error>(machine)
         };
         let machine = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
+        let revision = machine.revision();
         *self.view.write() = machine;
+        self.hub.restored(revision);
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         if let Some(last) = &meta.last_log_id {

@@ -2,19 +2,18 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use conclave_machine::{
-    Acquire, Attach, Call, Command, Due, Epoch, Generation, LossNumber, Op, Open, Resume, Seq,
-    SessionId, Term, Timer, Token,
+    Attach, Command, Due, Epoch, Generation, LossNumber, Open, Resume, Seq, SessionId, Term, Timer,
+    Token, Version,
 };
 use conclave_proto::internal::v1 as wire;
-use conclave_proto::internal::v1::call_command::Op as WireOp;
 use conclave_proto::internal::v1::command::Command as Wire;
 use conclave_proto::internal::v1::due_command::Timer as WireTimer;
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
+use super::call::{call, wire_call};
 use super::parts::{
-    bytes_of, demand, key, labels, name, nonce, number_bytes, owner, secret, text, wire_demand,
-    wire_key, wire_labels,
+    bytes_of, key, labels, name, nonce, number_bytes, secret, text, wire_key, wire_labels,
 };
 use super::{DecodeError, Kind, open_as, prefix};
 
@@ -93,25 +92,9 @@ pub fn encode_command(command: &Command) -> Bytes {
 
 fn wire_command(command: &Command) -> Wire {
     match command {
-        Command::Open(open) => Wire::Open(wire::OpenCommand {
-            secret: number_bytes(open.secret.0),
-            ttl_ms: open.ttl_ms,
-            lock_delay_ms: open.lock_delay_ms,
-            name: bytes_of(open.name.as_str()),
-            labels: wire_labels(&open.labels),
-        }),
-        Command::Attach(attach) => Wire::Attach(wire::AttachCommand {
-            key: wire_key(&attach.key),
-            held: attach.held.iter().map(|token| token.get()).collect(),
-            waiting: attach.waiting.iter().map(|seq| seq.get()).collect(),
-            next_seq: attach.next_seq.get(),
-        }),
-        Command::Resume(resume) => Wire::Resume(wire::ResumeCommand {
-            session: resume.session.get(),
-            secret: number_bytes(resume.secret.0),
-            expected_epoch: resume.expected.get(),
-            nonce: number_bytes(resume.nonce.0),
-        }),
+        Command::Open(open) => Wire::Open(wire_open(open)),
+        Command::Attach(attach) => Wire::Attach(wire_attach(attach)),
+        Command::Resume(resume) => Wire::Resume(wire_resume(resume)),
         Command::Close { key } => Wire::Close(wire::CloseCommand { key: wire_key(key) }),
         Command::Call(call) => Wire::Call(wire_call(call)),
         Command::Cancel { key, seq } => {
@@ -134,7 +117,7 @@ fn wire_command(command: &Command) -> Wire {
             })
         }
         Command::Due(due) => Wire::Due(wire::DueCommand {
-            timer: Some(wire_timer(due.timer)),
+            timer: Some(wire_timer(&due.timer)),
             generation: due.generation.get(),
             term: due.term.get(),
         }),
@@ -151,33 +134,55 @@ fn wire_command(command: &Command) -> Wire {
                 by: bytes_of(by),
             })
         }
-    }
-}
-
-fn wire_call(call: &Call) -> wire::CallCommand {
-    let op = match &call.op {
-        Op::Acquire(acquire) => WireOp::Acquire(wire::AcquireOp {
-            name: bytes_of(acquire.name.as_str()),
-            demand: wire_demand(acquire.demand),
-            wait: acquire.wait,
-            priority: acquire.priority,
-            max_hold_ms: acquire.max_hold_ms,
-            owner: acquire.owner.as_deref().map(bytes_of),
-            metadata: wire_labels(&acquire.metadata),
+        Command::Resize { name, limit, version, by } => Wire::Resize(wire::ResizeCommand {
+            name: bytes_of(name.as_str()),
+            limit: *limit,
+            version: version.get(),
+            by: bytes_of(by),
         }),
-        Op::Release { token } => WireOp::Release(wire::ReleaseOp { token: token.get() }),
-        Op::Adopt { token } => WireOp::Adopt(wire::AdoptOp { token: token.get() }),
-    };
-    wire::CallCommand {
-        key: wire_key(&call.key),
-        seq: call.seq.get(),
-        seen_through: call.seen_through.get(),
-        op: Some(op),
+        Command::Transfer { name, term, to, by } => Wire::Transfer(wire::TransferCommand {
+            name: bytes_of(name.as_str()),
+            term: term.get(),
+            to: to.get(),
+            by: bytes_of(by),
+        }),
+        Command::Delete { name, by } => Wire::Delete(wire::DeleteCommand {
+            name: bytes_of(name.as_str()),
+            by: bytes_of(by),
+        }),
     }
 }
 
-fn wire_timer(timer: Timer) -> WireTimer {
-    let hold = |session: SessionId, token: Token| wire::HoldTimer {
+fn wire_open(open: &Open) -> wire::OpenCommand {
+    wire::OpenCommand {
+        secret: number_bytes(open.secret.0),
+        ttl_ms: open.ttl_ms,
+        lock_delay_ms: open.lock_delay_ms,
+        name: bytes_of(open.name.as_str()),
+        labels: wire_labels(&open.labels),
+    }
+}
+
+fn wire_attach(attach: &Attach) -> wire::AttachCommand {
+    wire::AttachCommand {
+        key: wire_key(&attach.key),
+        held: attach.held.iter().map(|token| token.get()).collect(),
+        waiting: attach.waiting.iter().map(|seq| seq.get()).collect(),
+        next_seq: attach.next_seq.get(),
+    }
+}
+
+fn wire_resume(resume: &Resume) -> wire::ResumeCommand {
+    wire::ResumeCommand {
+        session: resume.session.get(),
+        secret: number_bytes(resume.secret.0),
+        expected_epoch: resume.expected.get(),
+        nonce: number_bytes(resume.nonce.0),
+    }
+}
+
+fn wire_timer(timer: &Timer) -> WireTimer {
+    let hold = |session: &SessionId, token: &Token| wire::HoldTimer {
         session: session.get(),
         token: token.get(),
     };
@@ -186,33 +191,19 @@ fn wire_timer(timer: Timer) -> WireTimer {
         Timer::Adoption(session) => WireTimer::Adoption(session.get()),
         Timer::HoldEnd(session, token) => WireTimer::HoldEnd(hold(session, token)),
         Timer::MaxHold(session, token) => WireTimer::MaxHold(hold(session, token)),
+        Timer::Preempt(session, token) => WireTimer::Preempt(hold(session, token)),
+        Timer::Retention(name) => WireTimer::Retention(bytes_of(name.as_str())),
     }
 }
 
 fn command(message: wire::Command) -> Result<Command, DecodeError> {
     let wire = message.command.ok_or(DecodeError::Missing { what: "a command" })?;
     Ok(match wire {
-        Wire::Open(open) => Command::Open(Open {
-            secret: secret(&open.secret)?,
-            ttl_ms: open.ttl_ms,
-            lock_delay_ms: open.lock_delay_ms,
-            name: name(&open.name)?,
-            labels: labels(&open.labels)?,
-        }),
-        Wire::Attach(attach) => Command::Attach(Attach {
-            key: key(attach.key)?,
-            held: attach.held.into_iter().map(Token).collect(),
-            waiting: attach.waiting.into_iter().map(Seq).collect(),
-            next_seq: Seq(attach.next_seq),
-        }),
-        Wire::Resume(resume) => Command::Resume(Resume {
-            session: SessionId(resume.session),
-            secret: secret(&resume.secret)?,
-            expected: Epoch(resume.expected_epoch),
-            nonce: nonce(&resume.nonce)?,
-        }),
+        Wire::Open(open) => Command::Open(decode_open(&open)?),
+        Wire::Attach(attach) => Command::Attach(decode_attach(attach)?),
+        Wire::Resume(resume) => Command::Resume(decode_resume(&resume)?),
         Wire::Close(close) => Command::Close { key: key(close.key)? },
-        Wire::Call(call) => Command::Call(decode_call(call)?),
+        Wire::Call(wire) => Command::Call(call(wire)?),
         Wire::Cancel(cancel) => Command::Cancel { key: key(cancel.key)?, seq: Seq(cancel.seq) },
         Wire::TimeOut(time_out) => {
             Command::TimeOut { session: SessionId(time_out.session), seq: Seq(time_out.seq) }
@@ -242,24 +233,51 @@ fn command(message: wire::Command) -> Result<Command, DecodeError> {
             now: force.now,
             by: text(&force.by, "an operator")?,
         },
+        Wire::Resize(resize) => Command::Resize {
+            name: name(&resize.name)?,
+            limit: resize.limit,
+            version: Version(resize.version),
+            by: text(&resize.by, "an operator")?,
+        },
+        Wire::Transfer(transfer) => Command::Transfer {
+            name: name(&transfer.name)?,
+            term: Token(transfer.term),
+            to: SessionId(transfer.to),
+            by: text(&transfer.by, "an operator")?,
+        },
+        Wire::Delete(delete) => Command::Delete {
+            name: name(&delete.name)?,
+            by: text(&delete.by, "an operator")?,
+        },
     })
 }
 
-fn decode_call(call: wire::CallCommand) -> Result<Call, DecodeError> {
-    let op = match call.op.ok_or(DecodeError::Missing { what: "an operation" })? {
-        WireOp::Acquire(acquire) => Op::Acquire(Acquire {
-            name: name(&acquire.name)?,
-            demand: demand(acquire.demand.as_ref())?,
-            wait: acquire.wait,
-            priority: acquire.priority,
-            max_hold_ms: acquire.max_hold_ms,
-            owner: owner(acquire.owner.as_ref())?,
-            metadata: labels(&acquire.metadata)?,
-        }),
-        WireOp::Release(release) => Op::Release { token: Token(release.token) },
-        WireOp::Adopt(adopt) => Op::Adopt { token: Token(adopt.token) },
-    };
-    Ok(Call { key: key(call.key)?, seq: Seq(call.seq), seen_through: Seq(call.seen_through), op })
+fn decode_open(open: &wire::OpenCommand) -> Result<Open, DecodeError> {
+    Ok(Open {
+        secret: secret(&open.secret)?,
+        ttl_ms: open.ttl_ms,
+        lock_delay_ms: open.lock_delay_ms,
+        name: name(&open.name)?,
+        labels: labels(&open.labels)?,
+    })
+}
+
+fn decode_attach(attach: wire::AttachCommand) -> Result<Attach, DecodeError> {
+    Ok(Attach {
+        key: key(attach.key)?,
+        held: attach.held.into_iter().map(Token).collect(),
+        waiting: attach.waiting.into_iter().map(Seq).collect(),
+        next_seq: Seq(attach.next_seq),
+    })
+}
+
+fn decode_resume(resume: &wire::ResumeCommand) -> Result<Resume, DecodeError> {
+    Ok(Resume {
+        session: SessionId(resume.session),
+        secret: secret(&resume.secret)?,
+        expected: Epoch(resume.expected_epoch),
+        nonce: nonce(&resume.nonce)?,
+    })
 }
 
 fn timer(wire: Option<WireTimer>) -> Result<Timer, DecodeError> {
@@ -268,5 +286,7 @@ fn timer(wire: Option<WireTimer>) -> Result<Timer, DecodeError> {
         WireTimer::Adoption(session) => Timer::Adoption(SessionId(session)),
         WireTimer::HoldEnd(hold) => Timer::HoldEnd(SessionId(hold.session), Token(hold.token)),
         WireTimer::MaxHold(hold) => Timer::MaxHold(SessionId(hold.session), Token(hold.token)),
+        WireTimer::Preempt(hold) => Timer::Preempt(SessionId(hold.session), Token(hold.token)),
+        WireTimer::Retention(of) => Timer::Retention(name(&of)?),
     })
 }

@@ -3,7 +3,10 @@
 //!
 //! In front of every message stand two bytes: the version of the format and what kind of message follows.
 
+mod call;
 mod command;
+mod demand;
+mod edit;
 mod membership;
 mod parts;
 mod record;

@@ -1,10 +1,14 @@
 //! The small parts that commands and records share.
 
 use bytes::Bytes;
-use conclave_machine::{Demand, Epoch, Labels, Name, Nonce, Secret, SessionId, SessionKey};
+use conclave_machine::{
+    Epoch, Kind, Labels, Name, Nonce, Secret, SessionId, SessionKey, Value,
+};
 use conclave_proto::internal::v1 as wire;
 
 use super::DecodeError;
+
+pub(super) const EMPTY: wire::Empty = wire::Empty {};
 
 pub(super) fn bytes_of(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
@@ -54,18 +58,46 @@ pub(super) fn wire_labels(labels: &Labels) -> Vec<wire::Label> {
     labels.iter().map(wire).collect()
 }
 
-pub(super) fn demand(wire: Option<&wire::Demand>) -> Result<Demand, DecodeError> {
-    match wire.and_then(|wire| wire.demand.as_ref()) {
-        Some(wire::demand::Demand::Mutex(wire::MutexDemand {})) => Ok(Demand::Mutex),
-        None => Err(DecodeError::Missing { what: "a demand" }),
-    }
+pub(super) fn value(bytes: &Bytes) -> Value {
+    Value::new(bytes)
 }
 
-pub(super) fn wire_demand(demand: Demand) -> Option<wire::Demand> {
-    let wire = match demand {
-        Demand::Mutex => wire::demand::Demand::Mutex(wire::MutexDemand {}),
+pub(super) fn wire_value(value: &Value) -> Bytes {
+    Bytes::copy_from_slice(value.as_bytes())
+}
+
+pub(super) fn kind(wire: i32) -> Result<Kind, DecodeError> {
+    Ok(match wire::Kind::try_from(wire) {
+        Ok(wire::Kind::Mutex) => Kind::Mutex,
+        Ok(wire::Kind::Rwlock) => Kind::RwLock,
+        Ok(wire::Kind::Semaphore) => Kind::Semaphore,
+        Ok(wire::Kind::Election) => Kind::Election,
+        Ok(wire::Kind::Once) => Kind::Once,
+        Ok(wire::Kind::Latch) => Kind::Latch,
+        Ok(wire::Kind::Gate) => Kind::Gate,
+        Ok(wire::Kind::Barrier) => Kind::Barrier,
+        Ok(wire::Kind::Register) => Kind::Register,
+        Ok(wire::Kind::Counter) => Kind::Counter,
+        Ok(wire::Kind::Unspecified) | Err(_) => {
+            return Err(DecodeError::Invalid { what: "the kind of an object" });
+        }
+    })
+}
+
+pub(super) fn wire_kind(kind: Kind) -> i32 {
+    let wire = match kind {
+        Kind::Mutex => wire::Kind::Mutex,
+        Kind::RwLock => wire::Kind::Rwlock,
+        Kind::Semaphore => wire::Kind::Semaphore,
+        Kind::Election => wire::Kind::Election,
+        Kind::Once => wire::Kind::Once,
+        Kind::Latch => wire::Kind::Latch,
+        Kind::Gate => wire::Kind::Gate,
+        Kind::Barrier => wire::Kind::Barrier,
+        Kind::Register => wire::Kind::Register,
+        Kind::Counter => wire::Kind::Counter,
     };
-    Some(wire::Demand { demand: Some(wire) })
+    wire.into()
 }
 
 pub(super) fn key(wire: Option<wire::SessionKey>) -> Result<SessionKey, DecodeError> {

@@ -22,26 +22,26 @@ impl<T> Schedule<T> {
             let Some(timer) = self.alarms.next_due(now, looks_left) else { return };
             let current = machine.timer_generation(&timer);
             if current.is_none() {
-                self.alarms.remove(timer);
+                self.alarms.remove(&timer);
                 continue;
             }
-            let Some(slot) = self.alarms.slot(timer) else { continue };
+            let Some(slot) = self.alarms.slot(&timer) else { continue };
             if slot.state == State::Proposed {
                 continue;
             }
             // A keepalive that came in time goes first; a newer generation's tiding is on its way.
             if slot.asked > 0 || current != Some(slot.generation) {
-                self.alarms.look_again(now + STEP, timer);
+                self.alarms.look_again(now + STEP, &timer);
                 continue;
             }
             slot.state = State::Proposed;
             let due = Due { timer, generation: slot.generation, term };
             self.proposals += 1;
             count(&self.counters.dues_proposed, 1);
-            if let Timer::Session(_) = timer {
+            if let Timer::Session(_) = due.timer {
                 count(&self.counters.expiries_proposed, 1);
             }
-            self.propose(Proposed::Due(due), Command::Due(due));
+            self.propose(Proposed::Due(due.clone()), Command::Due(due));
         }
     }
 
@@ -60,7 +60,7 @@ impl<T> Schedule<T> {
                     // Refused though nothing moved: another leader's entry carried it, so this leadership is over.
                     self.doubt = Some(now);
                 }
-                self.leave_proposed(now, due, current.map(|_| State::Running));
+                self.leave_proposed(now, &due, current.map(|_| State::Running));
             }
             // Presumably this leadership is over. If it is not, everybody has a full period before the next attempt.
             Err(error) => {
@@ -70,8 +70,8 @@ impl<T> Schedule<T> {
                     ProposeError::NotLeader { leader } => (State::Running, leader),
                     ProposeError::Overloaded | ProposeError::Stopped => (State::Running, None),
                 };
-                self.leave_proposed(now, due, Some(state));
-                self.refuse_held(due.timer, leader);
+                self.leave_proposed(now, &due, Some(state));
+                self.refuse_held(&due.timer, leader);
             }
         }
         if let Timer::Session(session) = due.timer {
@@ -80,23 +80,23 @@ impl<T> Schedule<T> {
     }
 
     /// Ends the state `Proposed` of this very generation; with no state to follow, the timer is gone.
-    fn leave_proposed(&mut self, now: Moment, due: Due, next: Option<State>) {
-        let Some(slot) = self.alarms.slot(due.timer) else { return };
+    fn leave_proposed(&mut self, now: Moment, due: &Due, next: Option<State>) {
+        let Some(slot) = self.alarms.slot(&due.timer) else { return };
         if slot.generation != due.generation || slot.state != State::Proposed {
             return;
         }
         match next {
             Some(state) => {
                 slot.state = state;
-                self.alarms.look_again(now + STEP, due.timer);
+                self.alarms.look_again(now + STEP, &due.timer);
             }
-            None => self.alarms.remove(due.timer),
+            None => self.alarms.remove(&due.timer),
         }
     }
 
-    fn refuse_held(&mut self, timer: Timer, leader: Option<LeaderHint>) {
+    fn refuse_held(&mut self, timer: &Timer, leader: Option<LeaderHint>) {
         if let Timer::Session(session) = timer {
-            for asked in self.vigil.release(session) {
+            for asked in self.vigil.release(*session) {
                 self.refuse(asked, KeepAliveError::NotLeader { leader: leader.clone() });
             }
         }

@@ -66,7 +66,7 @@ impl<T> Schedule<T> {
     /// These no longer await a confirmation.
     pub(super) fn uncount(&mut self, batch: &Batch<T>) {
         for asked in batch.asked.iter().filter(|asked| asked.counted) {
-            if let Some(slot) = self.alarms.slot(Timer::Session(asked.key.id)) {
+            if let Some(slot) = self.alarms.slot(&Timer::Session(asked.key.id)) {
                 slot.asked -= 1;
             }
         }
@@ -84,7 +84,7 @@ impl<T> Schedule<T> {
             return self.refuse(asked, KeepAliveError::Refused(refusal));
         }
         let session = asked.key.id;
-        let state = self.alarms.slot(Timer::Session(session)).map(|slot| slot.state);
+        let state = self.alarms.slot(&Timer::Session(session)).map(|slot| slot.state);
         match state {
             Some(State::Running) => {}
             Some(State::Proposed) => return self.vigil.hold(asked),
@@ -93,7 +93,7 @@ impl<T> Schedule<T> {
                 return self.refuse(asked, KeepAliveError::NotLeader { leader: None });
             }
         }
-        self.alarms.renew(now, Timer::Session(session));
+        self.alarms.renew(now, &Timer::Session(session));
         let seen = asked.losses_seen_through;
         let mut losses = machine.losses(session);
         if losses.iter().any(|loss| loss.number <= seen) {
