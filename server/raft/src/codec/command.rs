@@ -169,6 +169,7 @@ fn wire_attach(attach: &Attach) -> wire::AttachCommand {
         held: attach.held.iter().map(|token| token.get()).collect(),
         waiting: attach.waiting.iter().map(|seq| seq.get()).collect(),
         next_seq: attach.next_seq.get(),
+        number: attach.number,
     }
 }
 
@@ -268,6 +269,7 @@ fn decode_attach(attach: wire::AttachCommand) -> Result<Attach, DecodeError> {
         held: attach.held.into_iter().map(Token).collect(),
         waiting: attach.waiting.into_iter().map(Seq).collect(),
         next_seq: Seq(attach.next_seq),
+        number: attach.number,
     })
 }
 
