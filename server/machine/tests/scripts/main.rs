@@ -3,8 +3,12 @@
 //!
 //! `UPDATE=1 cargo test -p conclave-machine --test scripts` writes down what it says now; read the difference.
 
+mod ask;
+mod look;
 mod render;
 mod stage;
+mod views;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
