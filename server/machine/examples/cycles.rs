@@ -43,17 +43,10 @@ fn main() {
                     Call { key: keys[client], seq: Seq(seq), seen_through: Seq(seq - 1), op };
                 machine.apply(&CONTEXT, Command::Call(call), &mut events).1
             };
-            let acquire = Op::Acquire(Acquire {
-                name: names[cycle % names.len()].clone(),
-                demand: Demand::Mutex,
-                wait: true,
-                priority: 0,
-                max_hold_ms: 0,
-                owner: None,
-                metadata: Labels::default(),
-            });
+            let name = names[cycle % names.len()].clone();
+            let acquire = Op::Acquire(Acquire::of(name, Demand::Mutex));
             let Outcome::Granted { token, .. } = call(acquire) else { panic!("its own lock") };
-            assert_eq!(call(Op::Release { token }), Outcome::Released);
+            assert_eq!(call(Op::Release { token, permits: 0 }), Outcome::Released);
         }
         let nanos = started.elapsed().as_nanos() / cycles as u128;
         println!("{sessions} sessions, {} names: {nanos} ns a cycle", names.len());

@@ -19,15 +19,8 @@ fn open(machine: &mut Machine, secret: u128) -> Outcome {
 
 fn acquire(machine: &mut Machine, seq: u64, name: &str, wait: bool) -> Outcome {
     let key = SessionKey { id: SessionId(1), secret: Secret(1), epoch: Epoch(1) };
-    let op = Op::Acquire(Acquire {
-        name: Name::new(name).expect("a name"),
-        demand: Demand::Mutex,
-        wait,
-        priority: 0,
-        max_hold_ms: 0,
-        owner: None,
-        metadata: Labels::default(),
-    });
+    let request = Acquire::of(Name::new(name).expect("a name"), Demand::Mutex);
+    let op = Op::Acquire(Acquire { wait, ..request });
     apply(machine, Command::Call(Call { key, seq: Seq(seq), seen_through: Seq(0), op }))
 }
 
@@ -90,15 +83,7 @@ fn a_session_with_too_many_unconfirmed_losses_is_ended() {
     let name = Name::new("forced").expect("a name");
     let force = |machine: &mut Machine, seq: u64, seen: u64| {
         let key = SessionKey { id: SessionId(1), secret: Secret(1), epoch: Epoch(1) };
-        let op = Op::Acquire(Acquire {
-            name: name.clone(),
-            demand: Demand::Mutex,
-            wait: true,
-            priority: 0,
-            max_hold_ms: 0,
-            owner: None,
-            metadata: Labels::default(),
-        });
+        let op = Op::Acquire(Acquire::of(name.clone(), Demand::Mutex));
         let call = Call { key, seq: Seq(seq), seen_through: Seq(seen), op };
         let Outcome::Granted { token, .. } = apply(machine, Command::Call(call)) else {
             panic!("the lock is free");

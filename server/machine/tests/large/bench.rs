@@ -1,8 +1,8 @@
 //! A machine with plain words for the usual commands, for tests that say too much for a script.
 
 use conclave_machine::{
-    Acquire, Call, Command, Context, Demand, Event, Labels, Machine, Name, Op, Open, Outcome,
-    Secret, Seq, SessionId, SessionKey, Term, Timer, Token,
+    Acquire, Call, Campaign, Command, Context, Demand, Due, Event, Item, Items, Labels, Machine,
+    Name, Op, Open, Outcome, Secret, Seq, SessionId, SessionKey, Term, Timer, Token, Value,
 };
 
 pub(crate) struct Bench {
@@ -44,7 +44,7 @@ impl Bench {
     }
 
     pub(crate) fn release(&mut self, key: SessionKey, seq: u64, token: Token) {
-        let outcome = self.call(key, seq, Op::Release { token });
+        let outcome = self.call(key, seq, Op::Release { token, permits: 0 });
         assert_eq!(outcome, Outcome::Released);
     }
 
@@ -52,7 +52,7 @@ impl Bench {
     pub(crate) fn expire(&mut self, session: SessionId) {
         let timer = Timer::Session(session);
         let generation = self.machine.timer_generation(&timer).expect("a live session");
-        let due = conclave_machine::Due { timer, generation, term: Term(1) };
+        let due = Due { timer, generation, term: Term(1) };
         assert_eq!(self.apply(Command::Due(due)), Outcome::Done);
     }
 
@@ -71,15 +71,27 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 pub(crate) fn acquire(name: &Name, wait: bool, priority: i32) -> Op {
-    Op::Acquire(Acquire {
-        name: name.clone(),
-        demand: Demand::Mutex,
-        wait,
-        priority,
-        max_hold_ms: 0,
-        owner: None,
-        metadata: Labels::default(),
-    })
+    let request = Acquire::of(name.clone(), Demand::Mutex);
+    Op::Acquire(Acquire { wait, priority, ..request })
+}
+
+pub(crate) fn demand(name: &str, demand: Demand) -> Op {
+    Op::Acquire(Acquire::of(self::name(name), demand))
+}
+
+/// A request for several objects.
+pub(crate) fn all(items: &[(&str, Demand)]) -> Op {
+    let items = items.iter().map(|(text, demand)| Item { name: name(text), demand: *demand });
+    let items = Items::new(items.collect()).expect("several");
+    let first = items.first().clone();
+    Op::Acquire(Acquire { items, ..Acquire::of(first.name, first.demand) })
+}
+
+pub(crate) fn campaign(name: &str, priority: i32, eligible: bool) -> Op {
+    let preempt_after_ms = Some(5_000);
+    let campaign = Campaign { value: Value::new(b"here"), eligible, preempt_after_ms };
+    let request = Acquire::of(self::name(name), Demand::Lead);
+    Op::Acquire(Acquire { priority, campaign: Some(campaign), ..request })
 }
 
 pub(crate) fn token(outcome: Outcome) -> Token {

@@ -63,35 +63,39 @@ fn each_of_10_000_expiries_frees_its_own() {
     bench.machine.check_invariants().unwrap();
 }
 
-/// The time that `rounds` hand-overs of one lock take while `waiters` stand in its queue: release, and queue again.
-fn hand_overs(waiters: u128, rounds: u64) -> Duration {
+/// How long the median release takes while `waiters` stand in the queue of one lock, over as many hand-overs as there are
+/// sessions. There are always as many sessions, so that both run over as much memory.
+fn median_release(waiters: usize) -> Duration {
+    const SESSIONS: u64 = 11_000;
     let mut bench = Bench::new();
     let job = name("job");
-    let keys: Vec<_> = (1..=waiters + 1).map(|secret| bench.open(secret, 0)).collect();
+    let keys: Vec<_> = (1..=SESSIONS).map(|secret| bench.open(secret.into(), 0)).collect();
     let mut held = token(bench.acquire(keys[0], 1, &job));
-    for key in &keys[1..] {
+    for key in &keys[1..=waiters] {
         bench.acquire(*key, 1, &job);
     }
-    let started = Instant::now();
-    for round in 0..rounds {
-        let key = keys[(round % keys.len() as u64) as usize];
-        let seq = 2 + 2 * (round / keys.len() as u64);
-        bench.release(key, seq, held);
+    let mut took = Vec::new();
+    for (round, key) in keys.iter().enumerate() {
+        let started = Instant::now();
+        bench.release(*key, 2, held);
+        took.push(started.elapsed());
         held = bench.granted()[0].1;
-        let queued = bench.acquire(key, seq + 1, &job);
+        let next = (round + 1 + waiters) % keys.len();
+        let seq = if next > round { 1 } else { 3 };
+        let queued = bench.acquire(keys[next], seq, &job);
         assert_eq!(queued, Outcome::Queued { position: waiters as u32 });
     }
-    let took = started.elapsed();
     bench.machine.check_invariants().unwrap();
-    took
+    took.sort_unstable();
+    took[took.len() / 2]
 }
 
-/// Cost is compared within one run, the best of three each; a queue walked from its head would be hundreds of times slower.
+/// Compared within one run, and by the median of 11,000 releases, so that a busy machine does not decide. A queue that is
+/// walked from its head would be hundreds of times slower.
 #[test]
-fn ten_thousand_waiters_cost_about_as_much_as_sixteen() {
-    let best = |waiters| (0..3).map(|_| hand_overs(waiters, 2_000)).min().expect("three runs");
-    let (few, many) = (best(16), best(10_000));
-    assert!(many < few * 8 + Duration::from_millis(5), "16: {few:?}, 10,000: {many:?}");
+fn a_release_with_10_000_waiters_costs_no_more_than_with_10() {
+    let (few, many) = (median_release(10), median_release(10_000));
+    assert!(many < few * 3, "10: {few:?}, 10,000: {many:?}");
 }
 
 /// A cancel in the middle of a long queue, and the position of the last one, do not walk it either.
@@ -99,33 +103,39 @@ fn ten_thousand_waiters_cost_about_as_much_as_sixteen() {
 fn a_queue_of_100_000_is_the_longest_and_every_place_of_it_can_be_left() {
     let mut bench = Bench::new();
     let job = name("job");
-    let key = bench.open(1, 0);
-    token(bench.acquire(key, 1, &job));
+    let keys = [bench.open(1, 0), bench.open(2, 0)];
+    token(bench.acquire(keys[0], 1, &job));
     let longest = WAITERS_PER_OBJECT_MAX as u64;
-    for seq in 2..=longest + 1 {
-        let position = (seq - 1) as u32;
+    // Two sessions by turns: one alone may not wait for so much.
+    let of = |place: u64| (keys[(place % 2) as usize], 2 + place / 2);
+    for place in 0..longest {
+        let (key, seq) = of(place);
+        let position = place as u32 + 1;
         assert_eq!(bench.acquire(key, seq, &job), Outcome::Queued { position });
     }
-    let max = longest;
-    let full = Outcome::Refused(Refusal::Limit { what: Limit::WaitersOfObject, max });
-    assert_eq!(bench.acquire(key, longest + 2, &job), full);
-    let held = bench.call(key, longest + 3, acquire(&job, false, 0));
+    let full = Outcome::Refused(Refusal::Limit { what: Limit::WaitersOfObject, max: longest });
+    let (key, seq) = of(longest);
+    assert_eq!(bench.acquire(key, seq, &job), full);
+    let held = bench.call(key, seq + 1, acquire(&job, false, 0));
     assert!(matches!(held, Outcome::Held(_)), "a try needs no place: {held:?}");
 
     // Every third leaves; the refused seq may then be tried again.
-    for seq in (2..=longest + 1).step_by(3) {
+    for place in (0..longest).step_by(3) {
+        let (key, seq) = of(place);
         let outcome = bench.apply(Command::Cancel { key, seq: Seq(seq) });
         assert_eq!(outcome, Outcome::Cancelled);
     }
     let left = longest - longest.div_ceil(3);
     assert_eq!(u64::from(bench.machine.inspect(&job, 0).unwrap().queue_len), left);
     let position = left as u32 + 1;
-    assert_eq!(bench.acquire(key, longest + 4, &job), Outcome::Queued { position });
+    assert_eq!(bench.acquire(key, seq + 2, &job), Outcome::Queued { position });
     bench.machine.check_invariants().unwrap();
 
-    // All of them end with their session, and none is granted on the way.
-    bench.apply(Command::Close { key });
-    assert_eq!(bench.granted(), []);
+    // All of them end with their sessions, and none that ends is granted on the way.
+    for key in [keys[1], keys[0]] {
+        bench.apply(Command::Close { key });
+        assert_eq!(bench.granted(), []);
+    }
     let counts = bench.machine.counts();
     assert_eq!((counts.objects, counts.waiters, counts.holds), (0, 0, 0));
 }

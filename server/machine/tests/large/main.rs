@@ -2,4 +2,7 @@
 
 mod bench;
 mod crowds;
+mod rich;
+mod sizes;
 mod snapshots;
+mod spoiled;

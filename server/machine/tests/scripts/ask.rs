@@ -2,8 +2,8 @@
 
 use conclave_machine::{
     Acquire, Attach, Call, Campaign, Change, Command, Demand, Due, Edit, Epoch, Expect, Generation,
-    Item, Items, Labels, Name, Nonce, Op, Open, Resume, Secret, Seq, SessionId, SessionKey,
-    Term, Timer, Token, Version,
+    Item, Items, Labels, Name, Nonce, Op, Open, Resume, Secret, Seq, SessionId, SessionKey, Term,
+    Timer, Token, Version,
 };
 
 use crate::stage::{Client, Stage};
@@ -27,9 +27,7 @@ impl Stage {
         match verb {
             "session" => self.session_command(words),
             "cancel" => Command::Cancel { key: self.key(words), seq: words.seq() },
-            "timeout" => {
-                Command::TimeOut { session: self.client(words).key.id, seq: words.seq() }
-            }
+            "timeout" => Command::TimeOut { session: self.client(words).key.id, seq: words.seq() },
             "stopped" => {
                 let SessionKey { id: session, secret, .. } = self.key(words);
                 Command::AckStopped { session, secret, token: words.token() }
@@ -250,9 +248,7 @@ fn edit(verb: &str, words: &mut Words<'_>) -> Edit {
         },
         "reset" => Change::ResetLatch,
         "open" | "close" => Change::SetGate { open: verb == "open" },
-        "write" => {
-            Change::SetRegister { value: words.value(), expect, bound: words.flag("bound") }
-        }
+        "write" => Change::SetRegister { value: words.value(), expect, bound: words.flag("bound") },
         "erase" => Change::DeleteRegister { expect },
         "add" => {
             let delta = words.text("delta").unwrap_or("1");

@@ -96,9 +96,9 @@ fn limit(what: Limit, max: u64) -> String {
 
 /// Each step waits for the owner of the next one, the last for that of the first.
 pub(crate) fn cycle(cycle: &[DeadlockEdge], names: &Names) -> String {
-    let steps = cycle.iter().map(|edge| {
-        format!("{}/{} waits for {}", names.of(edge.session), edge.owner, edge.name)
-    });
+    let steps = cycle
+        .iter()
+        .map(|edge| format!("{}/{} waits for {}", names.of(edge.session), edge.owner, edge.name));
     steps.collect::<Vec<_>>().join(", ")
 }
 
@@ -254,7 +254,8 @@ pub(crate) fn event(event: &Event, names: &Names) -> String {
 fn note(note: &Note, names: &Names) -> String {
     match note {
         Note::Granted { session, session_name: _, token, demand, value } => {
-            let value = value.as_ref().map(|it| format!(" {}", self::value(it))).unwrap_or_default();
+            let value =
+                value.as_ref().map(|it| format!(" {}", self::value(it))).unwrap_or_default();
             let demand = self::demand(*demand);
             format!("granted to {} token={token}{demand}{value}", names.of(*session))
         }
@@ -290,6 +291,7 @@ fn subject(timer: &Timer, names: &Names) -> String {
 }
 
 pub(crate) fn timer(set: &TimerSet, names: &Names) -> String {
-    let (subject, generation, after_ms) = (subject(&set.timer, names), set.generation, set.after_ms);
+    let (subject, generation, after_ms) =
+        (subject(&set.timer, names), set.generation, set.after_ms);
     format!("timer {subject} generation={generation} after_ms={after_ms}")
 }
