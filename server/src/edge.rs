@@ -71,6 +71,13 @@ impl Edge {
         *self.shared.stopping.borrow()
     }
 
+    /// Resolves when this node begins to stop.
+    pub(crate) async fn stopping(&self) {
+        let mut stopping = self.shared.stopping.subscribe();
+        // An error: the edge is gone, and with it whoever waits here.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
     /// Answers a call here if this node leads, else forwards it to the leader, once.
     pub(crate) async fn serve<Q, A, L, LocalAnswer, R, RemoteAnswer>(
         &self,

@@ -6,6 +6,7 @@ mod convert;
 mod deadline;
 mod edge;
 mod error;
+mod follow;
 mod forward;
 mod health;
 mod http;

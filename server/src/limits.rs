@@ -40,7 +40,7 @@ pub(crate) const TIME_OUT_AGAIN: Duration = Duration::from_millis(100);
 /// What an overloaded client is told to wait.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// A unary acquire answers after this time, with `queued`.
+/// A unary call that waits answers after this time, with `queued`.
 pub(crate) const UNARY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Kept of a caller's own deadline for the way back of the answer: at most this, and at most a quarter of it.
 pub(crate) const DEADLINE_MARGIN_MAX: Duration = Duration::from_millis(500);
@@ -53,6 +53,20 @@ pub(crate) const ATTACH_ITEMS_MAX: usize = 65_536;
 pub(crate) const LIST_DEFAULT: u32 = 1_000;
 /// Lines of a list at most.
 pub(crate) const LIST_MAX: u32 = 10_000;
+
+/// Candidates of an election that are listed when the caller does not say.
+pub(crate) const CANDIDATES_DEFAULT: u32 = 100;
+/// And at most, each with labels and a proposal of up to 4 KiB.
+pub(crate) const CANDIDATES_MAX: u32 = 1_000;
+
+/// Objects that a resync lists; who watches more has `List`.
+pub(crate) const RESYNC_OBJECTS_MAX: usize = LIST_MAX as usize;
+/// Objects in one message of a resync: below 4 MiB, whatever their holders left here.
+pub(crate) const RESYNC_PART_OBJECTS: usize = 256;
+/// A watcher is told this often how far it is, if nothing else told it.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// A node that is behind what a watcher has seen elsewhere gets this long to catch up.
+pub(crate) const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 /// A graceful stop takes at most this long.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(5);

@@ -28,7 +28,9 @@ struct Shared {
     objects: Gauge,
     holds: Gauge,
     waiters: Gauge,
+    value_bytes: Gauge,
     streams: Gauge,
+    watches: Gauge,
     connections: Gauge,
     timers: Gauge,
     proposals: Counter,
@@ -76,6 +78,11 @@ pub(crate) struct StreamCount {
     metrics: Metrics,
 }
 
+/// One open watch or observation, counted until it is dropped.
+pub(crate) struct WatchCount {
+    metrics: Metrics,
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
@@ -109,7 +116,9 @@ impl Metrics {
             objects: gauge("conclave_objects", "Objects that exist."),
             holds: gauge("conclave_holds", "Holds that exist, cooling and revoked ones included."),
             waiters: gauge("conclave_waiters", "Acquires that wait in a queue."),
+            value_bytes: gauge("conclave_value_bytes", "Bytes of all registers and results."),
             streams: gauge("conclave_streams", "Session streams open at this node."),
+            watches: gauge("conclave_watches", "Watchers and observers at this node."),
             connections: gauge("conclave_connections", "Client connections open at this node."),
             timers: gauge("conclave_timers", "Timers that run on the clock of this leader."),
             proposals,
@@ -126,6 +135,11 @@ impl Metrics {
     pub(crate) fn stream(&self) -> StreamCount {
         self.shared.streams.increment(1);
         StreamCount { metrics: self.clone() }
+    }
+
+    pub(crate) fn watch(&self) -> WatchCount {
+        self.shared.watches.increment(1);
+        WatchCount { metrics: self.clone() }
     }
 
     /// The text of `/metrics`.
@@ -149,6 +163,7 @@ impl Metrics {
             (&shared.objects, counts.objects),
             (&shared.holds, counts.holds),
             (&shared.waiters, counts.waiters),
+            (&shared.value_bytes, counts.value_bytes),
             (&shared.connections, connections as u64),
             (&shared.timers, clock.timers.load(Ordering::Relaxed)),
         ] {
@@ -165,6 +180,12 @@ impl Metrics {
 impl Drop for StreamCount {
     fn drop(&mut self) {
         self.metrics.shared.streams.decrement(1);
+    }
+}
+
+impl Drop for WatchCount {
+    fn drop(&mut self) {
+        self.metrics.shared.watches.decrement(1);
     }
 }
 

@@ -4,8 +4,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conclave_proto::DESCRIPTORS;
 use conclave_proto::v1::admin_service_server::AdminServiceServer;
+use conclave_proto::v1::election_service_server::ElectionServiceServer;
 use conclave_proto::v1::lock_service_server::LockServiceServer;
+use conclave_proto::v1::object_service_server::ObjectServiceServer;
 use conclave_proto::v1::session_service_server::SessionServiceServer;
+use conclave_proto::v1::watch_service_server::WatchServiceServer;
 use tonic::Status;
 use tonic::service::Routes;
 
@@ -14,19 +17,26 @@ use crate::health::Health;
 use crate::http;
 use crate::limits::{ANSWER_BYTES_MAX, CLIENT_MESSAGE_BYTES_MAX};
 use crate::listener::ConnectionCount;
-use crate::services::{Admin, Locks, Sessions};
+use crate::services::{Admin, Elections, Locks, Objects, Sessions, Watches};
 
 /// What the listener for clients serves.
 const SERVICES: &[&str] = &[
     "conclave.v1.SessionService",
     "conclave.v1.LockService",
+    "conclave.v1.ElectionService",
+    "conclave.v1.ObjectService",
+    "conclave.v1.WatchService",
     "conclave.v1.AdminService",
     "grpc.health.v1.Health",
 ];
 
 /// gRPC, health, reflection and the HTTP side on one listener.
 pub(crate) fn for_clients(edge: &Edge, health: &Health, connections: ConnectionCount) -> Routes {
-    let mut routes = public(edge).add_service(health.service());
+    let watches = WatchServiceServer::new(Watches::new(edge.clone()))
+        .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    // Answered by every node from its own state, so nothing of it is forwarded.
+    let mut routes = public(edge).add_service(watches).add_service(health.service());
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -58,6 +68,16 @@ fn public(edge: &Edge) -> Routes {
     )
     .add_service(
         LockServiceServer::new(Locks::new(edge.clone()))
+            .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(ANSWER_BYTES_MAX),
+    )
+    .add_service(
+        ElectionServiceServer::new(Elections::new(edge.clone()))
+            .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(ANSWER_BYTES_MAX),
+    )
+    .add_service(
+        ObjectServiceServer::new(Objects::new(edge.clone()))
             .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(ANSWER_BYTES_MAX),
     )

@@ -2,9 +2,10 @@
 //!
 //! Bytes that are no message at all never get here: tonic answers them with INTERNAL, and too long ones with OUT_OF_RANGE.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use conclave_machine::{Invalid, Kind, Limit, Refusal};
+use conclave_machine::{DeadlockEdge, Invalid, Kind, Limit, Refusal, Revision};
 use conclave_proto::v1;
 use conclave_raft::{KeepAliveError, LeaderHint, ProposeError, ReadError, StepDownError};
 use tonic::{Code, Status};
@@ -36,6 +37,8 @@ pub(crate) enum Failure {
     NoQuorum,
     /// A queue is full; surely not proposed.
     Overloaded,
+    /// This node has not applied yet what a watcher has seen elsewhere.
+    Behind { applied: Revision },
     /// No such voter to hand over to.
     NoSuchVoter { name: String },
     /// Nobody took over in time; this node may still lead.
@@ -51,7 +54,7 @@ pub(crate) enum Failure {
 pub(crate) struct Malformed {
     pub(crate) reason: &'static str,
     /// Path of the field in the request.
-    pub(crate) field: &'static str,
+    pub(crate) field: Cow<'static, str>,
     pub(crate) message: String,
 }
 
@@ -100,7 +103,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => of_refusal(refusal),
             Self::Malformed(Malformed { reason, field, message }) => Told {
-                metadata: vec![("field", (*field).to_owned())],
+                metadata: vec![("field", field.to_string())],
                 ..told(Code::InvalidArgument, reason, &format!("{field} {message}"))
             },
             Self::FencedWait => told(Code::FailedPrecondition, "SESSION_FENCED", FENCED),
@@ -118,6 +121,14 @@ impl Failure {
             Self::Overloaded => Told {
                 retry: true,
                 ..told(Code::ResourceExhausted, "OVERLOADED", "too much at once; ask again shortly")
+            },
+            Self::Behind { applied } => Told {
+                metadata: vec![("applied_revision", applied.to_string())],
+                ..told(
+                    Code::Unavailable,
+                    "NODE_BEHIND",
+                    "this node has not applied that revision; ask another one, or watch from 0",
+                )
             },
             Self::NoSuchVoter { name } => {
                 let whom = if name.is_empty() { String::new() } else { format!(" {name:?}") };
@@ -151,62 +162,147 @@ fn not_leader(leader: Option<&LeaderHint>) -> Told {
 }
 
 fn of_refusal(refusal: &Refusal) -> Told {
-    let told = |code, reason, message: &str| Told {
+    let (code, reason) = reason_of(refusal);
+    Told {
         code,
         reason,
-        message: message.to_owned(),
-        metadata: Vec::new(),
-        retry: false,
-    };
-    let failed = |reason, message: &str| told(Code::FailedPrecondition, reason, message);
+        message: message_of(refusal),
+        metadata: facts_of(refusal),
+        retry: matches!(refusal, Refusal::Limit { .. }),
+    }
+}
+
+fn reason_of(refusal: &Refusal) -> (Code, &'static str) {
+    let failed = |reason| (Code::FailedPrecondition, reason);
     match refusal {
-        Refusal::SessionExpired => {
-            failed("SESSION_EXPIRED", "no such session, or it ended, or the secret is not its own")
+        Refusal::SessionExpired => failed("SESSION_EXPIRED"),
+        Refusal::Fenced { .. } => failed("SESSION_FENCED"),
+        Refusal::NotHolder => failed("NOT_HOLDER"),
+        Refusal::AlreadyHeld { .. } => failed("ALREADY_HELD"),
+        Refusal::WrongKind { .. } => failed("WRONG_KIND"),
+        Refusal::SeqReused => failed("SEQ_REUSED"),
+        Refusal::Gone => failed("SEQ_GONE"),
+        Refusal::Limit { what, .. } => (Code::ResourceExhausted, limit_reason(*what)),
+        Refusal::NotFound => (Code::NotFound, "NOT_FOUND"),
+        Refusal::Mismatch { .. } => failed("MISMATCH"),
+        Refusal::Weight { .. } => failed("WEIGHT_OVER_LIMIT"),
+        Refusal::NotUpgradable => failed("NOT_UPGRADABLE"),
+        Refusal::WouldDeadlock => failed("WOULD_DEADLOCK"),
+        Refusal::Deadlock { .. } => failed("DEADLOCK"),
+        Refusal::Guard => failed("GUARD"),
+        Refusal::BelowZero { .. } => failed("BELOW_ZERO"),
+        Refusal::Overflow { .. } => failed("OVERFLOW"),
+        Refusal::Broken => failed("BROKEN"),
+        Refusal::AttemptsExhausted { .. } => failed("ATTEMPTS_EXHAUSTED"),
+        Refusal::HoldLost => failed("HOLD_LOST"),
+        Refusal::Conflict { .. } => failed("CONFLICT"),
+        Refusal::Busy => failed("BUSY"),
+        Refusal::Stale => failed("STALE"),
+        Refusal::Invalid { what } => (Code::InvalidArgument, invalid(*what).0),
+    }
+}
+
+fn message_of(refusal: &Refusal) -> String {
+    let text = match refusal {
+        Refusal::SessionExpired => "no such session, or it ended, or the secret is not its own",
+        Refusal::Fenced { .. } => FENCED,
+        Refusal::NotHolder => "the session holds nothing under this token (any more)",
+        Refusal::AlreadyHeld { .. } => "the same owner of this session already holds it",
+        Refusal::WrongKind { kind } => {
+            return format!("the name stands for a {}", kind_name(*kind));
         }
-        Refusal::Fenced { epoch } => Told {
-            metadata: vec![("epoch", epoch.to_string())],
-            ..failed("SESSION_FENCED", FENCED)
-        },
-        Refusal::NotHolder => {
-            failed("NOT_HOLDER", "the session holds nothing under this token (any more)")
+        Refusal::SeqReused => "this seq was used for another request",
+        Refusal::Gone => "this seq was answered before and stands for nothing any more",
+        Refusal::Limit { what, max } => {
+            return format!("no more than {max} {} at one time", limit_noun(*what));
         }
-        Refusal::AlreadyHeld { token } => Told {
-            metadata: vec![("token", token.to_string())],
-            ..failed("ALREADY_HELD", "the same owner of this session already holds it")
-        },
-        Refusal::WrongKind { kind } => Told {
-            metadata: vec![("kind", kind_name(*kind).to_owned())],
-            ..failed("WRONG_KIND", &format!("the name stands for a {}", kind_name(*kind)))
-        },
-        Refusal::SeqReused => failed("SEQ_REUSED", "this seq was used for another request"),
-        Refusal::Gone => {
-            failed("SEQ_GONE", "this seq was answered before and stands for nothing any more")
+        Refusal::NotFound => "there is no such thing (any more)",
+        Refusal::Mismatch { object, request } => {
+            return format!("it was made with {object}, not with {request}");
         }
-        Refusal::Limit { what, max } => Told {
-            metadata: vec![("max", max.to_string())],
-            retry: true,
-            ..told(
-                Code::ResourceExhausted,
-                limit_reason(*what),
-                &format!("no more than {max} {} at one time", limit_noun(*what)),
-            )
-        },
-        Refusal::NotFound => told(Code::NotFound, "NOT_FOUND", "there is no such thing (any more)"),
-        Refusal::Stale => told(Code::Internal, "UNEXPECTED", "an order of another time"),
-        Refusal::Invalid { what } => {
-            let (reason, field) = invalid(*what);
-            Told {
-                metadata: vec![("field", field.to_owned())],
-                ..told(Code::InvalidArgument, reason, &format!("{field} is out of range"))
-            }
+        Refusal::Weight { weight, max } => return format!("the weight is {weight}, at most {max}"),
+        Refusal::NotUpgradable => "only an upgradable hold, and once, may wait to write",
+        Refusal::WouldDeadlock => {
+            "others read too, and two readers would wait for each other: release, then ask for write"
         }
+        Refusal::Deadlock { cycle } => return cycle_text(cycle),
+        Refusal::Guard => "the guard's token does not hold its name (any more)",
+        Refusal::BelowZero { remaining } => {
+            return format!("the latch has only {remaining} left");
+        }
+        Refusal::Overflow { value } => {
+            return format!("the counter stands at {value} and has no room for it");
+        }
+        Refusal::Broken => "a party left this generation of the barrier",
+        Refusal::AttemptsExhausted { attempts } => {
+            return format!("{attempts} runs ended without a result");
+        }
+        Refusal::HoldLost => "the hold that was to be upgraded is gone",
+        Refusal::Conflict { version } => return format!("its version is {version} by now"),
+        Refusal::Busy => "it is held or waited for, or of a kind that goes by itself",
+        Refusal::Stale => "a later attempt came first",
+        Refusal::Invalid { what } => return format!("{} is out of range", invalid(*what).1),
+    };
+    text.to_owned()
+}
+
+/// What a client may want as more than prose.
+fn facts_of(refusal: &Refusal) -> Vec<(&'static str, String)> {
+    match refusal {
+        Refusal::Fenced { epoch } => vec![("epoch", epoch.to_string())],
+        Refusal::AlreadyHeld { token } => vec![("token", token.to_string())],
+        Refusal::WrongKind { kind } => vec![("kind", kind_name(*kind).to_owned())],
+        Refusal::Limit { max, .. } => vec![("max", max.to_string())],
+        Refusal::Mismatch { object, request } => {
+            vec![("object", object.to_string()), ("request", request.to_string())]
+        }
+        Refusal::Weight { weight, max } => {
+            vec![("weight", weight.to_string()), ("max", max.to_string())]
+        }
+        // The cycle itself is a result of its own; headers have no room for it.
+        Refusal::Deadlock { cycle } => vec![("steps", cycle.len().to_string())],
+        Refusal::BelowZero { remaining } => vec![("remaining", remaining.to_string())],
+        Refusal::Overflow { value } => vec![("value", value.to_string())],
+        Refusal::AttemptsExhausted { attempts } => vec![("attempts", attempts.to_string())],
+        Refusal::Conflict { version } => vec![("version", version.to_string())],
+        Refusal::Invalid { what } => vec![("field", invalid(*what).1.to_owned())],
+        Refusal::SessionExpired
+        | Refusal::NotHolder
+        | Refusal::SeqReused
+        | Refusal::Gone
+        | Refusal::NotFound
+        | Refusal::NotUpgradable
+        | Refusal::WouldDeadlock
+        | Refusal::Guard
+        | Refusal::Broken
+        | Refusal::HoldLost
+        | Refusal::Busy
+        | Refusal::Stale => Vec::new(),
     }
 }
 
 pub(crate) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Mutex => "mutex",
+        Kind::RwLock => "rwlock",
+        Kind::Semaphore => "semaphore",
+        Kind::Election => "election",
+        Kind::Once => "once",
+        Kind::Latch => "latch",
+        Kind::Gate => "gate",
+        Kind::Barrier => "barrier",
+        Kind::Register => "register",
+        Kind::Counter => "counter",
     }
+}
+
+/// Who waits for whom, in one line that fits into the headers of an answer.
+fn cycle_text(cycle: &[DeadlockEdge]) -> String {
+    const SHOWN: usize = 2;
+    let step = |edge: &DeadlockEdge| format!("{} waits for {}", edge.owner, edge.name);
+    let shown: Vec<_> = cycle.iter().take(SHOWN).map(step).collect();
+    let dots = if cycle.len() > SHOWN { ", ..." } else { "" };
+    format!("it would close a cycle of {}: {}{dots}", cycle.len(), shown.join(", "))
 }
 
 fn limit_reason(limit: Limit) -> &'static str {
@@ -217,6 +313,9 @@ fn limit_reason(limit: Limit) -> &'static str {
         Limit::WaitersOfObject => "LIMIT_WAITERS_OF_OBJECT",
         Limit::Waiters => "LIMIT_WAITERS",
         Limit::Window => "LIMIT_WINDOW",
+        Limit::OfSession => "LIMIT_OF_SESSION",
+        Limit::Values => "LIMIT_VALUES",
+        Limit::CountKeys => "LIMIT_COUNT_KEYS",
     }
 }
 
@@ -228,6 +327,9 @@ fn limit_noun(limit: Limit) -> &'static str {
         Limit::WaitersOfObject => "waiters of one object",
         Limit::Waiters => "waiters",
         Limit::Window => "answers that the client has not seen",
+        Limit::OfSession => "holds and waits of one session",
+        Limit::Values => "bytes of registers and results",
+        Limit::CountKeys => "keys of one round of a latch",
     }
 }
 
@@ -237,6 +339,12 @@ fn invalid(what: Invalid) -> (&'static str, &'static str) {
         Invalid::LockDelay => ("INVALID_LOCK_DELAY", "lock_delay_ms"),
         Invalid::MaxHold => ("INVALID_MAX_HOLD", "max_hold_ms"),
         Invalid::Seq => ("INVALID_SEQ", "seq"),
+        Invalid::Items => ("INVALID_ITEMS", "acquire.items"),
+        Invalid::Campaign => ("INVALID_REQUEST", "acquire.campaign"),
+        Invalid::Value => ("INVALID_VALUE", "value"),
+        Invalid::Zero => ("INVALID_REQUEST", "op"),
+        Invalid::Retention => ("INVALID_RETENTION", "complete.retention_ms"),
+        Invalid::Mode => ("INVALID_MODE", "downgrade.to"),
     }
 }
 
@@ -298,122 +406,4 @@ impl From<StepDownError> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use conclave_machine::{Epoch, Token};
-
-    fn leader() -> LeaderHint {
-        LeaderHint {
-            id: 2,
-            name: "b".into(),
-            client_address: "h:7420".into(),
-            peer_address: "h:7421".into(),
-        }
-    }
-
-    /// A failure, its code, its reason, one item of its metadata (or none), and whether it says when to ask again.
-    type Line = (Failure, Code, &'static str, Option<(&'static str, &'static str)>, bool);
-
-    fn table() -> Vec<Line> {
-        let refused = Failure::Refused;
-        let limit = |what| Failure::Refused(Refusal::Limit { what, max: 7 });
-        let invalid = |what| Failure::Refused(Refusal::Invalid { what });
-        let (failed, none) = (Code::FailedPrecondition, None);
-        let seven = Some(("max", "7"));
-        vec![
-            (refused(Refusal::SessionExpired), failed, "SESSION_EXPIRED", none, false),
-            (
-                refused(Refusal::Fenced { epoch: Epoch(2) }),
-                failed,
-                "SESSION_FENCED",
-                Some(("epoch", "2")),
-                false,
-            ),
-            (Failure::FencedWait, failed, "SESSION_FENCED", none, false),
-            (refused(Refusal::NotHolder), failed, "NOT_HOLDER", none, false),
-            (
-                refused(Refusal::AlreadyHeld { token: Token(9) }),
-                failed,
-                "ALREADY_HELD",
-                Some(("token", "9")),
-                false,
-            ),
-            (
-                refused(Refusal::WrongKind { kind: Kind::Mutex }),
-                failed,
-                "WRONG_KIND",
-                Some(("kind", "mutex")),
-                false,
-            ),
-            (refused(Refusal::SeqReused), failed, "SEQ_REUSED", none, false),
-            (refused(Refusal::Gone), failed, "SEQ_GONE", none, false),
-            (limit(Limit::Sessions), Code::ResourceExhausted, "LIMIT_SESSIONS", seven, true),
-            (limit(Limit::Objects), Code::ResourceExhausted, "LIMIT_OBJECTS", seven, true),
-            (limit(Limit::Holds), Code::ResourceExhausted, "LIMIT_HOLDS", seven, true),
-            (
-                limit(Limit::WaitersOfObject),
-                Code::ResourceExhausted,
-                "LIMIT_WAITERS_OF_OBJECT",
-                seven,
-                true,
-            ),
-            (limit(Limit::Waiters), Code::ResourceExhausted, "LIMIT_WAITERS", seven, true),
-            (limit(Limit::Window), Code::ResourceExhausted, "LIMIT_WINDOW", seven, true),
-            (refused(Refusal::NotFound), Code::NotFound, "NOT_FOUND", none, false),
-            (
-                invalid(Invalid::Ttl),
-                Code::InvalidArgument,
-                "INVALID_TTL",
-                Some(("field", "ttl_ms")),
-                false,
-            ),
-            (
-                invalid(Invalid::Seq),
-                Code::InvalidArgument,
-                "INVALID_SEQ",
-                Some(("field", "seq")),
-                false,
-            ),
-            (
-                Failure::NotLeader { leader: Some(leader()) },
-                Code::Unavailable,
-                "NOT_LEADER",
-                Some(("leader_address", "h:7420")),
-                false,
-            ),
-            (
-                Failure::Moved { leader: Some(leader()) },
-                Code::Unavailable,
-                "NOT_LEADER",
-                Some(("leader_name", "b")),
-                false,
-            ),
-            (Failure::NotLeader { leader: None }, Code::Unavailable, "NOT_LEADER", none, false),
-            (Failure::Unknown, Code::Unavailable, "UNKNOWN_OUTCOME", none, false),
-            (Failure::NoQuorum, Code::Unavailable, "NO_QUORUM", none, false),
-            (Failure::Overloaded, Code::ResourceExhausted, "OVERLOADED", none, true),
-            (Failure::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN", none, false),
-        ]
-    }
-
-    #[test]
-    fn each_failure_has_its_code_and_reason_on_both_edges() {
-        for (failure, code, reason, metadata, retry) in table() {
-            let status = failure.status();
-            assert_eq!(status.code(), code, "{failure:?}");
-            assert!(!status.message().is_empty(), "{failure:?}");
-            let details = status.get_error_details();
-            let info = details.error_info().expect("told");
-            assert_eq!((info.domain.as_str(), info.reason.as_str()), (DOMAIN, reason));
-            assert_eq!(details.retry_info().is_some(), retry, "{failure:?}");
-            let problem = failure.problem();
-            assert_eq!((problem.reason.as_str(), &problem.metadata), (reason, &info.metadata));
-            match metadata {
-                Some((key, value)) => {
-                    assert_eq!(info.metadata.get(key).map(String::as_str), Some(value));
-                }
-                None => assert!(info.metadata.is_empty(), "{failure:?}"),
-            }
-        }
-    }
-}
+mod tests;

@@ -173,10 +173,9 @@ impl Slot {
             // The client must have had its chance.
             Timer::Session(_) | Timer::Adoption(_) => self.deadline.max(extended_at + self.after),
             // Counted from a revision, whatever the client does.
-            Timer::HoldEnd(..)
-            | Timer::MaxHold(..)
-            | Timer::Preempt(..)
-            | Timer::Retention(_) => self.deadline,
+            Timer::HoldEnd(..) | Timer::MaxHold(..) | Timer::Preempt(..) | Timer::Retention(_) => {
+                self.deadline
+            }
         }
     }
 }

@@ -111,7 +111,8 @@ fn is_urgent(tiding: &Tiding) -> bool {
         },
         Tiding::TimerStopped(_)
         | Tiding::SessionEnded(_)
-        | Tiding::HoldEnded(..) | Tiding::Detached(..) => false,
+        | Tiding::HoldEnded(..)
+        | Tiding::Detached(..) => false,
     }
 }
 

@@ -45,11 +45,7 @@ pub(crate) struct Look {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self {
-            events: VecDeque::new(),
-            gone: Position::whole(Revision(0)),
-            through: Revision(0),
-        }
+        Self { events: VecDeque::new(), gone: Position::whole(Revision(0)), through: Revision(0) }
     }
 }
 

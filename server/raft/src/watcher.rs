@@ -89,6 +89,18 @@ impl Watcher {
         }
     }
 
+    /// Resolves when this node has applied everything up to where the reader is.
+    pub async fn caught_up(&self) {
+        loop {
+            let mut grown = pin!(self.ring.grown());
+            grown.as_mut().enable();
+            if self.after.revision <= self.ring.through() {
+                return;
+            }
+            grown.await;
+        }
+    }
+
     /// Whether everything that comes behind its position is kept, or will be.
     pub fn is_covered(&self) -> bool {
         self.ring.look(&self.interest, self.after).is_ok()
@@ -114,4 +126,3 @@ impl Watcher {
         self.after = Position::whole(revision);
     }
 }
-

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::convert::answer::{self, DisplayClock, unexpected};
 use crate::convert::{request, view};
 use crate::edge::Edge;
+use crate::services::here;
 use crate::status::Failure;
 
 #[derive(Clone)]
@@ -122,6 +123,51 @@ impl Admin {
         }
     }
 
+    async fn resize_here(&self, message: v1::ResizeRequest) -> Result<v1::ResizeResponse, Failure> {
+        let command = request::resize(&message)?;
+        let Decided { revision, outcome } = self.edge.propose(command).await?;
+        match outcome {
+            Outcome::Resized { version } => {
+                let v1::ResizeRequest { name, limit, by, version: _ } = message;
+                tracing::warn!(name, limit, by, "an operator resized a semaphore");
+                Ok(v1::ResizeResponse { version: version.get(), revision: revision.get() })
+            }
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn transfer_here(
+        &self,
+        message: v1::TransferRequest,
+    ) -> Result<v1::TransferResponse, Failure> {
+        let command = request::transfer(&message)?;
+        let Decided { revision, outcome } = self.edge.propose(command).await?;
+        match outcome {
+            Outcome::Transferred => {
+                let v1::TransferRequest { name, term, to_session, by } = message;
+                tracing::warn!(name, term, to_session, by, "an operator handed a leadership over");
+                Ok(v1::TransferResponse { revision: revision.get() })
+            }
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn delete_here(&self, message: v1::DeleteRequest) -> Result<v1::DeleteResponse, Failure> {
+        let command = request::delete(&message)?;
+        let Decided { revision, outcome } = self.edge.propose(command).await?;
+        match outcome {
+            Outcome::Deleted => {
+                let v1::DeleteRequest { name, by } = message;
+                tracing::warn!(name, by, "an operator deleted an object");
+                Ok(v1::DeleteResponse { revision: revision.get() })
+            }
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     async fn step_down_here(
         &self,
         message: v1::StepDownRequest,
@@ -129,13 +175,6 @@ impl Admin {
         let to = Some(message.to.as_str()).filter(|to| !to.is_empty());
         let leader = self.edge.node().step_down(to).await?;
         Ok(v1::StepDownResponse { leader: Some(answer::leader(&leader)) })
-    }
-
-    /// Answered from this node's own state, whoever leads.
-    async fn here<A>(
-        answer: impl Future<Output = Result<A, Failure>>,
-    ) -> Result<Response<A>, Status> {
-        answer.await.map(Response::new).map_err(|failure| failure.status())
     }
 }
 
@@ -163,7 +202,7 @@ impl AdminService for Admin {
         &self,
         _request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        Self::here(self.status_here()).await
+        here(self.status_here()).await
     }
 
     async fn inspect(
@@ -171,7 +210,7 @@ impl AdminService for Admin {
         request: Request<v1::InspectRequest>,
     ) -> Result<Response<v1::InspectResponse>, Status> {
         if request.get_ref().stale {
-            return Self::here(self.inspect_here(request.into_inner())).await;
+            return here(self.inspect_here(request.into_inner())).await;
         }
         self.edge
             .serve(
@@ -187,7 +226,7 @@ impl AdminService for Admin {
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
         if request.get_ref().stale {
-            return Self::here(self.list_here(request.into_inner())).await;
+            return here(self.list_here(request.into_inner())).await;
         }
         self.edge
             .serve(
@@ -203,7 +242,7 @@ impl AdminService for Admin {
         request: Request<v1::ListSessionsRequest>,
     ) -> Result<Response<v1::ListSessionsResponse>, Status> {
         if request.get_ref().stale {
-            return Self::here(self.list_sessions_here(request.into_inner())).await;
+            return here(self.list_sessions_here(request.into_inner())).await;
         }
         self.edge
             .serve(
@@ -219,7 +258,7 @@ impl AdminService for Admin {
         request: Request<v1::DescribeSessionRequest>,
     ) -> Result<Response<v1::DescribeSessionResponse>, Status> {
         if request.get_ref().stale {
-            return Self::here(self.describe_session_here(request.into_inner())).await;
+            return here(self.describe_session_here(request.into_inner())).await;
         }
         self.edge
             .serve(
@@ -252,6 +291,45 @@ impl AdminService for Admin {
                 request,
                 |message, _| self.force_release_here(message),
                 |channel, request| async move { client(channel).force_release(request).await },
+            )
+            .await
+    }
+
+    async fn resize(
+        &self,
+        request: Request<v1::ResizeRequest>,
+    ) -> Result<Response<v1::ResizeResponse>, Status> {
+        self.edge
+            .serve(
+                request,
+                |message, _| self.resize_here(message),
+                |channel, request| async move { client(channel).resize(request).await },
+            )
+            .await
+    }
+
+    async fn transfer(
+        &self,
+        request: Request<v1::TransferRequest>,
+    ) -> Result<Response<v1::TransferResponse>, Status> {
+        self.edge
+            .serve(
+                request,
+                |message, _| self.transfer_here(message),
+                |channel, request| async move { client(channel).transfer(request).await },
+            )
+            .await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::DeleteResponse>, Status> {
+        self.edge
+            .serve(
+                request,
+                |message, _| self.delete_here(message),
+                |channel, request| async move { client(channel).delete(request).await },
             )
             .await
     }

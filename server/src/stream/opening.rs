@@ -79,7 +79,7 @@ async fn first_message(inbound: &mut Inbound) -> Result<Asked, Farewell> {
 fn no_opening() -> Malformed {
     Malformed {
         reason: "INVALID_REQUEST",
-        field: "message",
+        field: "message".into(),
         message: "must first be open, attach or resume".to_owned(),
     }
 }

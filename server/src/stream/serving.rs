@@ -169,13 +169,13 @@ impl Serving {
             Some(Said::Open(_) | Said::Attach(_) | Said::Resume(_)) => {
                 self.hang_up(Malformed {
                     reason: "INVALID_REQUEST",
-                    field: "message",
+                    field: "message".into(),
                     message: "was open, attach or resume, which only the first one is".to_owned(),
                 });
             }
             None => self.hang_up(Malformed {
                 reason: "INVALID_REQUEST",
-                field: "message",
+                field: "message".into(),
                 message: "is missing".to_owned(),
             }),
         }
@@ -184,12 +184,12 @@ impl Serving {
     fn call(&mut self, call: v1::CallRequest) {
         let number = call.seq;
         match request::call(self.key, call) {
-            Ok((command, wait)) => {
+            Ok((call, wait)) => {
                 let over_at = match wait {
                     Wait::For(time) => Some(Instant::now() + time),
                     Wait::Forever | Wait::None => None,
                 };
-                self.propose(command, Asked::Call { seq: Seq(number), over_at });
+                self.propose(Command::Call(call), Asked::Call { seq: Seq(number), over_at });
             }
             // Without a seq there is no call to answer.
             Err(malformed) if number == 0 => self.hang_up(malformed),
@@ -369,6 +369,10 @@ impl Serving {
                 self.waits.end(seq);
                 self.answer(revision, n, seq, &CallResult::Granted { token, waiting });
             }
+            Event::Passed { seq, passed, .. } => {
+                self.waits.end(seq);
+                self.answer(revision, n, seq, &CallResult::Passed(passed));
+            }
             Event::WaitEnded { seq, end, .. } => {
                 self.waits.end(seq);
                 if end == WaitEnd::Cancelled && self.cancelled == Some((revision, seq)) {
@@ -387,7 +391,10 @@ impl Serving {
                 self.farewell = Some(Farewell::Silence);
             }
             // For watchers and for the clock; the hub does not tell them to sessions.
-            Event::HoldEnded { .. } | Event::TimerSet(_) => {}
+            Event::HoldEnded { .. }
+            | Event::TimerSet(_)
+            | Event::TimerStopped { .. }
+            | Event::Noted { .. } => {}
         }
     }
 

@@ -19,9 +19,7 @@ pub(super) fn call(wire: wire::CallCommand) -> Result<Call, DecodeError> {
         Wire::Downgrade(downgrade) => {
             Op::Downgrade { token: Token(downgrade.token), to: mode(downgrade.to)? }
         }
-        Wire::Upgrade(upgrade) => {
-            Op::Upgrade { token: Token(upgrade.token), wait: upgrade.wait }
-        }
+        Wire::Upgrade(upgrade) => Op::Upgrade { token: Token(upgrade.token), wait: upgrade.wait },
         Wire::Proclaim(proclaim) => {
             Op::Proclaim { term: Token(proclaim.term), value: value(&proclaim.value) }
         }
@@ -54,10 +52,9 @@ pub(super) fn wire_call(call: &Call) -> wire::CallCommand {
         Op::Proclaim { term, value } => {
             Wire::Proclaim(wire::ProclaimOp { term: term.get(), value: wire_value(value) })
         }
-        Op::SetEligible { campaign, eligible } => Wire::SetEligible(wire::SetEligibleOp {
-            campaign: campaign.get(),
-            eligible: *eligible,
-        }),
+        Op::SetEligible { campaign, eligible } => {
+            Wire::SetEligible(wire::SetEligibleOp { campaign: campaign.get(), eligible: *eligible })
+        }
         Op::Complete { token, value, retention_ms } => Wire::Complete(wire::CompleteOp {
             token: token.get(),
             value: wire_value(value),

@@ -146,10 +146,9 @@ fn wire_command(command: &Command) -> Wire {
             to: to.get(),
             by: bytes_of(by),
         }),
-        Command::Delete { name, by } => Wire::Delete(wire::DeleteCommand {
-            name: bytes_of(name.as_str()),
-            by: bytes_of(by),
-        }),
+        Command::Delete { name, by } => {
+            Wire::Delete(wire::DeleteCommand { name: bytes_of(name.as_str()), by: bytes_of(by) })
+        }
     }
 }
 
@@ -246,10 +245,9 @@ fn command(message: wire::Command) -> Result<Command, DecodeError> {
             to: SessionId(transfer.to),
             by: text(&transfer.by, "an operator")?,
         },
-        Wire::Delete(delete) => Command::Delete {
-            name: name(&delete.name)?,
-            by: text(&delete.by, "an operator")?,
-        },
+        Wire::Delete(delete) => {
+            Command::Delete { name: name(&delete.name)?, by: text(&delete.by, "an operator")? }
+        }
     })
 }
 

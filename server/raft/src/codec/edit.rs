@@ -18,10 +18,10 @@ pub(super) fn edit(wire: &wire::EditOp) -> Result<Edit, DecodeError> {
 }
 
 pub(super) fn wire_edit(edit: &Edit) -> wire::EditOp {
-    let guard = edit.guard.as_ref().map(|guard| wire::Guard {
-        name: bytes_of(guard.name.as_str()),
-        token: guard.token.get(),
-    });
+    let guard = edit
+        .guard
+        .as_ref()
+        .map(|guard| wire::Guard { name: bytes_of(guard.name.as_str()), token: guard.token.get() });
     wire::EditOp {
         name: bytes_of(edit.name.as_str()),
         guard,
@@ -43,9 +43,7 @@ fn decode_change(wire: &WireChange) -> Result<Change, DecodeError> {
             expect: expect(set.expect.as_ref())?,
             bound: set.bound,
         },
-        WireChange::DeleteRegister(wire) => {
-            Change::DeleteRegister { expect: expect(Some(wire))? }
-        }
+        WireChange::DeleteRegister(wire) => Change::DeleteRegister { expect: expect(Some(wire))? },
         WireChange::AddCounter(delta) => Change::AddCounter { delta: *delta },
     })
 }
@@ -53,10 +51,9 @@ fn decode_change(wire: &WireChange) -> Result<Change, DecodeError> {
 fn wire_change(change: &Change) -> WireChange {
     match change {
         Change::CreateLatch { count } => WireChange::CreateLatch(*count),
-        Change::CountDown { by, key } => WireChange::CountDown(wire::CountDown {
-            by: *by,
-            key: key.as_deref().map(bytes_of),
-        }),
+        Change::CountDown { by, key } => {
+            WireChange::CountDown(wire::CountDown { by: *by, key: key.as_deref().map(bytes_of) })
+        }
         Change::ResetLatch => WireChange::ResetLatch(EMPTY),
         Change::SetGate { open } => WireChange::SetGate(*open),
         Change::SetRegister { value, expect, bound } => {

@@ -1,9 +1,7 @@
 //! The small parts that commands and records share.
 
 use bytes::Bytes;
-use conclave_machine::{
-    Epoch, Kind, Labels, Name, Nonce, Secret, SessionId, SessionKey, Value,
-};
+use conclave_machine::{Epoch, Kind, Labels, Name, Nonce, Secret, SessionId, SessionKey, Value};
 use conclave_proto::internal::v1 as wire;
 
 use super::DecodeError;

@@ -41,10 +41,8 @@ fn wire_state(state: &StateRecord) -> Wire {
             })
         }
         StateRecord::Election { successor } => Wire::Election(wire::ElectionState {
-            successor: successor.map(|(session, seq)| wire::Successor {
-                session: session.get(),
-                seq: seq.get(),
-            }),
+            successor: successor
+                .map(|(session, seq)| wire::Successor { session: session.get(), seq: seq.get() }),
         }),
         StateRecord::Once { attempts, done } => {
             Wire::Once(wire::OnceState { attempts, done: done.as_ref().map(wire_done) })
@@ -58,13 +56,11 @@ fn wire_state(state: &StateRecord) -> Wire {
         StateRecord::Barrier { parties, break_on_loss } => {
             Wire::Barrier(wire::Arrival { parties, break_on_loss })
         }
-        StateRecord::Register { version, bound_to, bytes } => {
-            Wire::Register(wire::RegisterState {
-                version: version.get(),
-                bound_to: bound_to.map(SessionId::get),
-                bytes,
-            })
-        }
+        StateRecord::Register { version, bound_to, bytes } => Wire::Register(wire::RegisterState {
+            version: version.get(),
+            bound_to: bound_to.map(SessionId::get),
+            bytes,
+        }),
         StateRecord::Counter { value } => Wire::Counter(value),
     }
 }
@@ -77,9 +73,8 @@ fn decode_state(wire: &Wire) -> StateRecord {
             StateRecord::Semaphore { declared, limit, version: Version(version), resized }
         }
         Wire::Election(wire::ElectionState { successor }) => StateRecord::Election {
-            successor: successor.map(|wire::Successor { session, seq }| {
-                (SessionId(session), Seq(seq))
-            }),
+            successor: successor
+                .map(|wire::Successor { session, seq }| (SessionId(session), Seq(seq))),
         },
         Wire::Once(wire::OnceState { attempts, ref done }) => {
             StateRecord::Once { attempts, done: done.as_ref().map(decode_done) }
@@ -93,13 +88,11 @@ fn decode_state(wire: &Wire) -> StateRecord {
         Wire::Barrier(wire::Arrival { parties, break_on_loss }) => {
             StateRecord::Barrier { parties, break_on_loss }
         }
-        Wire::Register(wire::RegisterState { version, bound_to, bytes }) => {
-            StateRecord::Register {
-                version: Version(version),
-                bound_to: bound_to.map(SessionId),
-                bytes,
-            }
-        }
+        Wire::Register(wire::RegisterState { version, bound_to, bytes }) => StateRecord::Register {
+            version: Version(version),
+            bound_to: bound_to.map(SessionId),
+            bytes,
+        },
         Wire::Counter(value) => StateRecord::Counter { value },
     }
 }

@@ -72,9 +72,9 @@ fn wire_refusal(refusal: &Refusal) -> wire::Refusal {
         }
         Refusal::NotUpgradable => WireRefusal::NotUpgradable(EMPTY),
         Refusal::WouldDeadlock => WireRefusal::WouldDeadlock(EMPTY),
-        Refusal::Deadlock { cycle } => WireRefusal::Deadlock(wire::Deadlock {
-            cycle: cycle.iter().map(wire_edge).collect(),
-        }),
+        Refusal::Deadlock { cycle } => {
+            WireRefusal::Deadlock(wire::Deadlock { cycle: cycle.iter().map(wire_edge).collect() })
+        }
         Refusal::Guard => WireRefusal::Guard(EMPTY),
         Refusal::BelowZero { remaining } => WireRefusal::BelowZero(*remaining),
         Refusal::Overflow { value } => WireRefusal::Overflow(*value),

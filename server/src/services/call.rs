@@ -1,14 +1,13 @@
-//! The unary acquire: attached before it is proposed, answered when it is decided, or with `queued` when its time is over.
-//! Dropping the handler (the caller is gone, or its deadline passed) detaches the wait and ends nothing: the same seq waits on.
+//! Unary calls: attached before they are proposed if they may wait, answered when they are decided, or with `queued` when
+//! their time is over. Dropping the handler (the caller is gone, or its deadline passed) detaches the wait and ends nothing:
+//! the same seq waits on.
 
-use conclave_machine::{Command, Event, Outcome, Revision, Seq, SessionKey};
-use conclave_proto::v1;
-use conclave_proto::v1::acquire_response::Result as Wire;
+use conclave_machine::{Call, Command, Event, Outcome, Revision, Seq, SessionKey};
 use conclave_raft::{Consistency, Decided, WaitAnswer, WaitTicket};
 use tokio::time::{Instant, sleep_until};
 
-use crate::convert::answer::{CallResult, DisplayClock, granted, held, unexpected};
-use crate::convert::request::{self, Wait};
+use crate::convert::answer::CallResult;
+use crate::convert::request::Wait;
 use crate::deadline;
 use crate::edge::Edge;
 use crate::limits::{TIME_OUT_AGAIN, UNARY_WAIT_MAX};
@@ -17,35 +16,37 @@ use crate::status::Failure;
 /// An answer and the revision it was decided at.
 type Answer = Result<(CallResult, Revision), Failure>;
 
-pub(super) async fn acquire(
+/// Decides a call that answers at once.
+pub(super) async fn decide(edge: &Edge, (call, _): (Call, Wait)) -> Answer {
+    let Decided { revision, outcome } = edge.propose(Command::Call(call)).await?;
+    Ok((CallResult::of_outcome(outcome), revision))
+}
+
+/// Decides a call that may wait, and waits for it as long as a unary call does.
+pub(super) async fn wait_for(
     edge: &Edge,
-    message: v1::AcquireRequest,
+    (call, wait): (Call, Wait),
     deadline: Option<Instant>,
-) -> Result<v1::AcquireResponse, Failure> {
+) -> Answer {
     let arrived = Instant::now();
-    let (command, wait) = request::acquire_call(message)?;
-    let Command::Call(call) = &command else {
-        return Err(Failure::Unexpected { what: "an acquire that is no call".to_owned() });
-    };
     let (key, seq) = (call.key, call.seq);
     let ticket = attach(edge, key, seq, wait).await?;
-    let Decided { revision, outcome } = edge.propose(command).await?;
-    let (result, revision) = match (outcome, ticket) {
+    let Decided { revision, outcome } = edge.propose(Command::Call(call)).await?;
+    match (outcome, ticket) {
         (Outcome::Queued { position }, Some(ticket)) => {
             let answer_by = deadline.map_or(arrived + UNARY_WAIT_MAX, |deadline| {
                 deadline::with_margin(deadline).min(arrived + UNARY_WAIT_MAX)
             });
             let waiting = Waiting { edge, key, seq, ticket, answer_by };
-            waiting.answer(arrived, wait, position, revision).await?
+            waiting.answer(arrived, wait, position, revision).await
         }
         (outcome, ticket) => {
             if let Some(ticket) = ticket {
                 ticket.settled();
             }
-            (CallResult::of_outcome(outcome), revision)
+            Ok((CallResult::of_outcome(outcome), revision))
         }
-    };
-    to_wire(result, revision)
+    }
 }
 
 /// Only the owner of a session attaches to its waits. Whoever is not known here is told so by the machine, which alone
@@ -63,7 +64,7 @@ async fn attach(
     Ok(known.value.is_ok().then(|| edge.hub().attach(key.id, seq)))
 }
 
-/// A queued acquire whose handler waits.
+/// A queued call whose handler waits.
 struct Waiting<'a> {
     edge: &'a Edge,
     key: SessionKey,
@@ -138,30 +139,19 @@ fn of_wait(answer: WaitAnswer) -> Answer {
             Event::Granted { token, waiting, .. } => {
                 Ok((CallResult::Granted { token, waiting }, revision))
             }
+            Event::Passed { passed, .. } => Ok((CallResult::Passed(passed), revision)),
             Event::WaitEnded { end, .. } => Ok((CallResult::of_wait_end(end), revision)),
             other @ (Event::Lost { .. }
             | Event::Contended { .. }
             | Event::HoldEnded { .. }
             | Event::SessionEnded { .. }
-            | Event::TimerSet(_)) => {
+            | Event::TimerSet(_)
+            | Event::TimerStopped { .. }
+            | Event::Noted { .. }) => {
                 Err(Failure::Unexpected { what: format!("no end of a wait: {other:?}") })
             }
         },
         // The wait keeps its place; the same seq waits on at the leader.
         WaitAnswer::Moved { leader } => Err(Failure::Moved { leader }),
     }
-}
-
-fn to_wire(result: CallResult, revision: Revision) -> Result<v1::AcquireResponse, Failure> {
-    let clock = DisplayClock::now();
-    let result = match result {
-        CallResult::Granted { token, waiting } => Wire::Granted(granted(token, waiting)),
-        CallResult::Queued { position } => Wire::Queued(v1::Queued { position }),
-        CallResult::Held(held_by) => Wire::Held(held(&held_by, clock)),
-        CallResult::TimedOut(held_by) => Wire::TimedOut(held(&held_by, clock)),
-        CallResult::Cancelled => Wire::Cancelled(v1::Cancelled {}),
-        CallResult::Released => return Err(unexpected(&Outcome::Released)),
-        CallResult::Failed(failure) => return Err(failure),
-    };
-    Ok(v1::AcquireResponse { result: Some(result), revision: revision.get() })
 }
