@@ -63,15 +63,32 @@ impl Stage {
         let mut words = Words::new(line, at);
         let said = match words.next() {
             "clock" => {
-                self.context.stamp_ms += words.ms("plus").expect("clock plus=5s");
+                let back = words.ms("back").unwrap_or(0);
+                let plus = words.ms("plus").unwrap_or(0);
+                self.context.stamp_ms = (self.context.stamp_ms + plus).saturating_sub(back);
                 String::new()
             }
+            // Another leader, which has everything from a snapshot.
             "term" => {
                 self.context.term = Term(words.next().parse().expect("a term"));
+                self.machine = Machine::from_records(self.machine.records()).expect("a snapshot");
                 String::new()
             }
             "notes" => {
                 self.notes = words.next() == "on";
+                String::new()
+            }
+            // Another machine, without anything.
+            "anew" => {
+                *self = Self { notes: self.notes, ..Self::new() };
+                String::new()
+            }
+            // Opens each, without telling.
+            "sessions" => {
+                while let Some(name) = words.next_if_any() {
+                    let said = self.run(&format!("session open {name}"), at);
+                    assert!(said.starts_with("opened"), "{at}: {said}");
+                }
                 String::new()
             }
             "look" => self.look(&mut words),

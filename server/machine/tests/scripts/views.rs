@@ -103,7 +103,8 @@ pub(crate) fn counts(counts: &Counts) -> String {
 pub(crate) fn objects(page: &Page<ObjectSummary>, names: &Names) -> String {
     let mut said = format!("{} of {}\n", page.items.len(), page.total);
     for item in &page.items {
-        let first = item.holder.as_ref().map(|one| holder(one, names)).unwrap_or_default();
+        let first = item.holder.as_ref().map(|one| holder(one, names));
+        let first = first.unwrap_or_else(|| "nobody".to_owned());
         let more = match item.holders {
             0 | 1 => String::new(),
             many => format!(" and {} more", many - 1),

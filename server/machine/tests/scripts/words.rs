@@ -31,6 +31,10 @@ impl<'a> Words<'a> {
         self.plain.remove(0)
     }
 
+    pub(crate) fn next_if_any(&mut self) -> Option<&'a str> {
+        (!self.plain.is_empty()).then(|| self.next())
+    }
+
     pub(crate) fn name(&mut self) -> Name {
         name(self.next())
     }
