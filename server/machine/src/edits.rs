@@ -246,6 +246,10 @@ impl Machine {
         delta: i64,
     ) -> Result<Edited, Refusal> {
         let sum = match self.objects.edit(name).map(|object| &mut object.state) {
+            // Nothing changes, and nothing is told.
+            Some(State::Counter { value }) if delta == 0 => {
+                return Ok(Edited::Counter { value: *value });
+            }
             Some(State::Counter { value }) => {
                 let sum = value.checked_add(delta);
                 *value = sum.ok_or(Refusal::Overflow { value: *value })?;

@@ -109,6 +109,8 @@ impl Machine {
 
     /// Writes down, and tells, that a live session lost a hold; it is told again until the client confirms it.
     fn lose(&mut self, entry: &mut Entry<'_>, id: SessionId, token: Token, reason: LossReason) {
+        let first = self.first_name(id, token);
+        self.end_upgrade(entry, &first, token);
         let session = self.session_known(id);
         if session.ended {
             return;
