@@ -1,0 +1,8 @@
+//! What each helper must hold, one test a promise. The name of a test begins with the number of its promise: SEM, SF, CB, TG, GA,
+//! DG, FL, RG.
+
+mod barrier;
+mod semaphore;
+mod semaphore_model;
+mod single_flight;
+mod support;
