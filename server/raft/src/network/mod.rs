@@ -4,6 +4,7 @@ mod client;
 mod connections;
 mod header;
 mod heard;
+mod pipeline;
 mod service;
 mod snapshot;
 mod wire;
