@@ -3,6 +3,11 @@
 #![warn(missing_docs)]
 
 mod barrier;
+mod error_wait_group;
+pub mod gather;
+mod group;
+mod panic;
+mod retry;
 mod semaphore;
 mod single_flight;
 mod sync;
@@ -10,6 +15,13 @@ mod sync;
 pub use crate::barrier::{
     BarrierError, BarrierWaitResult, BrokenReason, CyclicBarrier, NoAction, Round,
 };
+pub use crate::error_wait_group::{ErrorToken, ErrorWaitGroup, Errors};
+pub use crate::group::{
+    GroupError, OnError, SpawnError, Spawner, StopCause, TaskCtx, TaskError, TaskFailure,
+    TaskGroup, TaskGroupBuilder, TaskIndex, TrySpawnError,
+};
+pub use crate::panic::Panic;
+pub use crate::retry::{RetryError, RetryPolicy, retry, retry_if};
 pub use crate::semaphore::{
     AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,
 };

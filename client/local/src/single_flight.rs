@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use thiserror::Error;
 
+use crate::panic::message;
 use crate::sync::{Mutex, lock};
 
 /// Merges concurrent calls for one key into one execution.
@@ -315,15 +316,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Participant<'_, K, V, E, S> {
         let left = lock(self.flights).leave(&self.key, self.ticket.id);
         drop(left);
     }
-}
-
-/// What a panic said, if it said anything.
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
 }
 
 impl<K, V, E, S> fmt::Debug for SingleFlight<K, V, E, S> {

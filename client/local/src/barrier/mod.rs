@@ -23,7 +23,7 @@ pub type NoAction = fn() -> Ready<Result<(), Infallible>>;
 /// A cyclic barrier: [`wait`](Self::wait) returns for all parties when the last of them has arrived, and the barrier is ready for
 /// the next round.
 ///
-/// A barrier is for N peers who meet repeatedly. For one who waits for N others, use a a task group or
+/// A barrier is for N peers who meet repeatedly. For one who waits for N others, use a a [`TaskGroup`](crate::TaskGroup) or
 /// [`tokio_util::task::TaskTracker`]. [`tokio::sync::Barrier`] is enough for parties that never give up: its `wait` is not cancel
 /// safe (a dropped waiter still counts), and it has no action, no reset and no broken state.
 ///

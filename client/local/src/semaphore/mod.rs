@@ -217,6 +217,12 @@ impl Semaphore {
         lock(&self.queue).waiting()
     }
 
+    /// Takes one permit without asking, above the capacity if need be. Who waits goes on waiting until the debt is paid.
+    pub(crate) fn overdraw(self: Arc<Self>) -> OwnedSemaphorePermit {
+        lock(&self.queue).overdraw(1);
+        OwnedSemaphorePermit::granted(self, 1)
+    }
+
     fn release(&self, weight: u32) {
         let wakers = lock(&self.queue).release(weight);
         wakers.wake();

@@ -99,6 +99,10 @@ impl Queue {
         Ok(())
     }
 
+    pub(super) fn overdraw(&mut self, weight: u32) {
+        self.in_use += widen(weight);
+    }
+
     pub(super) fn enqueue(&mut self, weight: u32, waker: Waker) -> Ticket {
         let ticket = self.next;
         self.next = Ticket(ticket.0 + 1);

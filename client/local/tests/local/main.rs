@@ -2,6 +2,9 @@
 //! DG, FL, RG.
 
 mod barrier;
+mod gather;
+mod group;
+mod group_policy;
 mod semaphore;
 mod semaphore_model;
 mod single_flight;

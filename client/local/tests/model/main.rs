@@ -17,6 +17,13 @@ mod barrier;
     unreachable_pub,
     reason = "the whole module of the crate, of which the scenarios use a part"
 )]
+#[path = "../../src/panic.rs"]
+mod panic;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the whole module of the crate, of which the scenarios use a part"
+)]
 #[path = "../../src/semaphore/mod.rs"]
 mod semaphore;
 #[expect(
