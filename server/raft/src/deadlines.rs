@@ -192,6 +192,7 @@ impl<Q: Quorum> Task<Q> {
                 changed.map_or(Happened::Ended, |()| Happened::Woke)
             }
             () = self.hub.inbox().urgent(), if leads => Happened::Woke,
+            () = tokio::task::yield_now(), if self.schedule.is_busy() => Happened::Woke,
             () = self.clock.sleep_until(until), if leads => Happened::Woke,
         }
     }

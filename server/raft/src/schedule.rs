@@ -233,7 +233,7 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// The confirmation of this number ended. The hub has told everybody everything up to `delivered`: an acknowledgement
+    /// The confirmation of this number ended; all that it serves are answered now and by the next looks. The hub has told everybody everything up to `delivered`: an acknowledgement
     /// names no later revision, so that in a feed it stands behind all that it speaks of.
     pub(crate) fn confirmed(
         &mut self,
@@ -244,23 +244,21 @@ impl<T> Schedule<T> {
         machine: &Machine,
     ) {
         let Some(batch) = self.vigil.finish(number) else { return };
-        self.uncount(&batch);
         match result {
             Ok(confirmed) if self.term == Some(confirmed.term) => {
                 count(&self.counters.confirmations, 1);
                 self.settle_doubt(now, batch.started);
                 // Before the first delivery of this leadership nobody was listening.
                 let revision = confirmed.revision.min(delivered.max(self.read_at));
-                for asked in batch.asked {
-                    self.judge(now, asked, revision, machine);
-                }
+                self.vigil.end(batch.asked, Ok(revision));
             }
             // Another leadership than the one whose deadlines are here.
-            Ok(_) => self.unconfirmed(now, batch, &KeepAliveError::NotLeader { leader: None }),
+            Ok(_) => self.unconfirmed(now, batch, KeepAliveError::NotLeader { leader: None }),
             Err(NotLeader { leader }) => {
-                self.unconfirmed(now, batch, &KeepAliveError::NotLeader { leader });
+                self.unconfirmed(now, batch, KeepAliveError::NotLeader { leader });
             }
         }
+        self.judge_some(now, machine);
     }
 
     /// The proposal of this number ended.
@@ -299,6 +297,7 @@ impl<T> Schedule<T> {
         }
         self.looked_at = now;
         self.watch_confirmation(now);
+        self.judge_some(now, machine);
         self.start_confirmation(now);
         if self.doubt.is_none() {
             let mut looks_left = LOOKS_MAX;
@@ -307,6 +306,11 @@ impl<T> Schedule<T> {
             self.propose_timeouts(machine, hub);
         }
         self.publish_timers();
+    }
+
+    /// There is more to do at once; the machine may be let go in between.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.vigil.has_ended()
     }
 
     /// When to look next, at the latest.

@@ -211,6 +211,30 @@ async fn a_confirmation_that_began_before_a_keepalive_does_not_serve_it() {
 }
 
 #[tokio::test]
+async fn a_slow_majority_keeps_nobody_waiting_for_the_next_confirmation() {
+    let stage = Stage::leading().await;
+    let keys: Vec<_> = (1..=20_000).map(|secret| stage.quorum.open(secret, 10_000)).collect();
+    settle().await;
+    stage.quorum.confirmations.forget_permits(PLENTY);
+    let asked: Vec<_> = keys.iter().map(|key| stage.ask(*key)).collect();
+    stage.pass(ELECTION / 2).await;
+    assert_eq!(stage.quorum.started.lock().expect("unpoisoned").len(), 1);
+    stage.quorum.confirmations.add_permits(1);
+    let waiting = || asked.iter().filter(|answer| !answer.is_finished()).count();
+    // Each of the tasks that were answered takes a turn as well.
+    for _ in 0..1000 {
+        settle().await;
+        if waiting() == 0 {
+            break;
+        }
+    }
+    assert_eq!(waiting(), 0, "one confirmation serves them all");
+    for answer in asked {
+        assert!(answer.await.expect("no panic").is_ok());
+    }
+}
+
+#[tokio::test]
 async fn an_acknowledgement_in_a_feed_stands_behind_what_happened_before_it() {
     let stage = Stage::leading().await;
     let ann = stage.quorum.open(1, 10_000);

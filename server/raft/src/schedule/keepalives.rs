@@ -9,6 +9,9 @@ use crate::counters::count;
 use crate::keepalive::{KeepAliveAck, KeepAliveError};
 use crate::vigil::{Asked, Batch};
 
+/// Keepalives that are judged in one go: well under a millisecond, since apply waits meanwhile.
+const JUDGED_MAX: usize = 1024;
+
 impl<T> Schedule<T> {
     /// Held-back keepalives are considered anew.
     pub(super) fn release(&mut self, session: SessionId, machine: &Machine) {
@@ -26,8 +29,7 @@ impl<T> Schedule<T> {
         if taken > 2 * self.election_timeout
             && let Some(batch) = self.vigil.give_up()
         {
-            self.uncount(&batch);
-            self.unconfirmed(now, batch, &KeepAliveError::NoQuorum);
+            self.unconfirmed(now, batch, KeepAliveError::NoQuorum);
         }
     }
 
@@ -54,32 +56,31 @@ impl<T> Schedule<T> {
         }
     }
 
-    pub(super) fn unconfirmed(&mut self, now: Moment, batch: Batch<T>, error: &KeepAliveError) {
+    pub(super) fn unconfirmed(&mut self, now: Moment, batch: Batch<T>, error: KeepAliveError) {
         count(&self.counters.confirmations_failed, 1);
         self.doubt = Some(now);
         self.confirm_not_before = now + STEP;
-        for asked in batch.asked {
-            self.refuse(asked, error.clone());
-        }
+        self.vigil.end(batch.asked, Err(error));
     }
 
-    /// These no longer await a confirmation.
-    pub(super) fn uncount(&mut self, batch: &Batch<T>) {
-        for asked in batch.asked.iter().filter(|asked| asked.counted) {
-            if let Some(slot) = self.alarms.slot(Timer::Session(asked.key.id)) {
+    /// Answers some of those whose confirmation ended. Until then they stand against the expiry of their sessions.
+    pub(super) fn judge_some(&mut self, now: Moment, machine: &Machine) {
+        for _ in 0..JUDGED_MAX {
+            let Some((asked, verdict)) = self.vigil.next_ended() else { return };
+            if asked.counted
+                && let Some(slot) = self.alarms.slot(Timer::Session(asked.key.id))
+            {
                 slot.asked -= 1;
+            }
+            match verdict {
+                Ok(revision) => self.judge(now, asked, revision, machine),
+                Err(error) => self.refuse(asked, error),
             }
         }
     }
 
     /// A keepalive whose confirmation succeeded: the machine is at or past `revision`.
-    pub(super) fn judge(
-        &mut self,
-        now: Moment,
-        asked: Asked<T>,
-        revision: Revision,
-        machine: &Machine,
-    ) {
+    fn judge(&mut self, now: Moment, asked: Asked<T>, revision: Revision, machine: &Machine) {
         if let Err(refusal) = machine.authenticate(&asked.key) {
             return self.refuse(asked, KeepAliveError::Refused(refusal));
         }

@@ -1,5 +1,6 @@
 //! Session rule 1: nothing is acknowledged, and nobody refused, but by a confirmation that started after the keepalive arrived.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use conclave_machine::{Command, Epoch, LossNumber, Refusal, Revision, Secret, SessionKey, Term};
@@ -36,6 +37,65 @@ fn one_confirmation_serves_all_that_arrived_before_it() {
     stage.confirm();
     assert!(numbers.iter().all(|number| stage.is_acknowledged(*number)));
     assert_eq!(stage.counters.confirmations.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn one_confirmation_of_a_slow_majority_serves_everybody_who_waits() {
+    let mut stage = Stage::leading();
+    let keys: Vec<_> = (0..20_000).map(|_| stage.open()).collect();
+    let asked_at = stage.now;
+    let numbers: Vec<_> = keys.iter().map(|key| stage.keep_alive(*key)).collect();
+    stage.look();
+    stage.pass(ELECTION);
+    stage.confirm();
+    while stage.schedule.is_busy() {
+        stage.look();
+    }
+    let acknowledged = stage.answers.iter().filter(|(_, answer)| answer.is_ok());
+    let served: BTreeSet<_> = acknowledged.map(|(number, _)| *number).collect();
+    assert_eq!(served, numbers.into_iter().collect());
+    assert_eq!(stage.counters.confirmations.load(Ordering::Relaxed), 1);
+    assert_eq!(stage.now - asked_at, ELECTION);
+}
+
+#[test]
+fn a_keepalive_that_is_confirmed_and_not_judged_yet_stands_against_the_expiry() {
+    let mut stage = Stage::leading();
+    let keys: Vec<_> = (0..5000).map(|_| stage.open()).collect();
+    stage.run(PERIOD - ELECTION);
+    let numbers: Vec<_> = keys.iter().map(|key| stage.keep_alive(*key)).collect();
+    stage.look();
+    stage.pass(ELECTION);
+    // All their periods are over, and only some are judged with the confirmation.
+    stage.confirm();
+    let judged = stage.answers.len();
+    assert!(0 < judged && judged < numbers.len(), "{judged}");
+    while stage.schedule.is_busy() {
+        assert_eq!(stage.dues(), []);
+        stage.look();
+    }
+    assert_eq!(stage.answers.len(), numbers.len());
+    assert!(stage.answers.iter().all(|(_, answer)| answer.is_ok()));
+    stage.run(PERIOD - STEP);
+    assert!(keys.iter().all(|key| stage.lives(*key)));
+}
+
+#[test]
+fn who_is_not_judged_when_the_leadership_ends_is_sent_on() {
+    let mut stage = Stage::leading();
+    let keys: Vec<_> = (0..5000).map(|_| stage.open()).collect();
+    for key in &keys {
+        stage.keep_alive(*key);
+    }
+    stage.look();
+    stage.confirm();
+    let judged = stage.answers.len();
+    assert!(judged < keys.len());
+    stage.lose_leadership();
+    assert_eq!(stage.answers.len(), keys.len());
+    let sent_on = Err(KeepAliveError::NotLeader { leader: None });
+    assert!(stage.answers[judged..].iter().all(|(_, answer)| *answer == sent_on));
+    assert!(!stage.schedule.is_busy());
 }
 
 #[test]
