@@ -12,6 +12,7 @@
 
 mod dues;
 mod keepalives;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::keepalive::{KeepAliveAck, KeepAliveError};
 use crate::orphans::{Orphan, Orphans};
 use crate::quorum::Confirmed;
 use crate::vigil::{Asked, Vigil};
+
+use told::Told;
 
 /// The clock looks at least this often; also how exact a short timer is.
 pub(crate) const STEP: Duration = Duration::from_millis(20);
@@ -76,6 +79,7 @@ pub(crate) struct Schedule<T> {
     alarms: Alarms,
     orphans: Orphans,
     vigil: Vigil<T>,
+    told: Told,
     /// Since when something is suspicious.
     doubt: Option<Moment>,
     /// A confirmation failed: the next one starts no sooner.
@@ -108,6 +112,7 @@ impl<T> Schedule<T> {
             alarms: Alarms::default(),
             orphans: Orphans::default(),
             vigil: Vigil::new(),
+            told: Told::default(),
             doubt: None,
             confirm_not_before: Moment::ZERO,
             looked_at: Moment::ZERO,
@@ -163,6 +168,7 @@ impl<T> Schedule<T> {
         self.leader = leader;
         self.alarms = Alarms::default();
         self.orphans = Orphans::default();
+        self.told = Told::default();
         self.doubt = None;
         self.confirm_not_before = Moment::ZERO;
         self.proposed = HashMap::new();
@@ -250,6 +256,7 @@ impl<T> Schedule<T> {
                 self.settle_doubt(now, batch.started);
                 // Before the first delivery of this leadership nobody was listening.
                 let revision = confirmed.revision.min(delivered.max(self.read_at));
+                self.told.begin_round();
                 self.vigil.end(batch.asked, Ok(revision));
             }
             // Another leadership than the one whose deadlines are here.

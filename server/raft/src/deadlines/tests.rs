@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::answer::LeaderHint;
 use crate::clock::ManualClock;
+use crate::keepalive::Losses;
 use crate::schedule::STEP;
 
 const TERM: Term = Term(3);
@@ -173,7 +174,7 @@ fn hint() -> LeaderHint {
 async fn a_keepalive_is_acknowledged_with_the_confirmed_revision() {
     let stage = Stage::leading().await;
     let ann = stage.quorum.open(1, 10_000);
-    let ack = KeepAliveAck { revision: Revision(1), losses: vec![] };
+    let ack = KeepAliveAck { revision: Revision(1), losses: Losses::default() };
     assert_eq!(stage.keep_alive(ann).await, Ok(ack));
 }
 

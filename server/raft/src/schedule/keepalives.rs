@@ -6,11 +6,13 @@ use super::{Action, LOSS_CONFIRMATIONS_MAX, Proposed, STEP, Schedule};
 use crate::alarms::State;
 use crate::clock::Moment;
 use crate::counters::count;
-use crate::keepalive::{KeepAliveAck, KeepAliveError};
+use crate::keepalive::{KeepAliveAck, KeepAliveError, Losses};
 use crate::vigil::{Asked, Batch};
 
 /// Keepalives that are judged in one go: well under a millisecond, since apply waits meanwhile.
 const JUDGED_MAX: usize = 1024;
+/// Losses that are read from the machine in one go, and those of one session more; for the same reason.
+const LOSSES_READ_MAX: usize = 4096;
 
 impl<T> Schedule<T> {
     /// Held-back keepalives are considered anew.
@@ -65,7 +67,11 @@ impl<T> Schedule<T> {
 
     /// Answers some of those whose confirmation ended. Until then they stand against the expiry of their sessions.
     pub(super) fn judge_some(&mut self, now: Moment, machine: &Machine) {
+        let read = self.told.read();
         for _ in 0..JUDGED_MAX {
+            if self.told.read() - read > LOSSES_READ_MAX {
+                return;
+            }
             let Some((asked, verdict)) = self.vigil.next_ended() else { return };
             if asked.counted
                 && let Some(slot) = self.alarms.slot(Timer::Session(asked.key.id))
@@ -96,11 +102,11 @@ impl<T> Schedule<T> {
         }
         self.alarms.renew(now, Timer::Session(session));
         let seen = asked.losses_seen_through;
-        let mut losses = machine.losses(session);
-        if losses.iter().any(|loss| loss.number <= seen) {
+        let losses = self.told.losses(session, machine);
+        if losses.first().is_some_and(|loss| loss.number <= seen) {
             self.confirm_losses(session, seen);
         }
-        losses.retain(|loss| loss.number > seen && loss.revision <= revision);
+        let losses = Losses::between(losses, seen, revision);
         count(&self.counters.keepalives_acknowledged, 1);
         let answer = Ok(KeepAliveAck { revision, losses });
         self.actions.push(Action::Answer { reply: asked.reply, answer });

@@ -7,7 +7,7 @@ use conclave_machine::{Command, Epoch, LossNumber, Refusal, Revision, Secret, Se
 
 use super::stage::{ELECTION, PERIOD, SECOND, Stage, TERM};
 use crate::answer::NotLeader;
-use crate::keepalive::{KeepAliveAck, KeepAliveError};
+use crate::keepalive::{KeepAliveAck, KeepAliveError, Losses};
 use crate::quorum::Confirmed;
 use crate::schedule::STEP;
 
@@ -110,7 +110,7 @@ fn an_acknowledgement_names_the_revision_that_was_confirmed() {
     stage.confirm_as(Ok(Confirmed { term: TERM, revision: confirmed }));
     assert_eq!(
         stage.answer(number),
-        Some(&Ok(KeepAliveAck { revision: confirmed, losses: vec![] }))
+        Some(&Ok(KeepAliveAck { revision: confirmed, losses: Losses::default() }))
     );
 }
 
@@ -266,12 +266,47 @@ fn losses_are_told_with_every_acknowledgement_until_they_are_confirmed() {
     stage.look();
     stage.confirm();
     let Some(Ok(ack)) = stage.answer(number) else { panic!("not acknowledged") };
-    assert_eq!(ack.losses, [], "it was heard");
+    assert_eq!(*ack.losses, [], "it was heard");
     let through = LossNumber(1);
     let commands: Vec<_> = stage.proposals.iter().map(|(_, command)| command.clone()).collect();
     assert_eq!(commands, [Command::ConfirmLosses { session: ann.id, through }]);
     stage.settle();
     assert_eq!(stage.machine.losses(ann.id), []);
+}
+
+#[test]
+fn keepalives_that_nobody_reads_the_answers_of_share_one_list_of_losses() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    for seq in 1..=5 {
+        let token = stage.hold(ann, seq, 0);
+        stage.force_release(token);
+        stage.apply(Command::AckStopped { session: ann.id, secret: ann.secret, token });
+    }
+    let mut numbers = Vec::new();
+    // In one confirmation and over several, whatever the client has seen so far.
+    for seen in [0, 0, 3, 1, 0] {
+        numbers.push(stage.keep_alive_seen(ann, seen));
+        numbers.push(stage.keep_alive_seen(ann, seen));
+        stage.look();
+        stage.confirm();
+    }
+    let acks = numbers.iter().map(|number| match stage.answer(*number) {
+        Some(Ok(ack)) => ack,
+        other => panic!("not acknowledged: {other:?}"),
+    });
+    let lists: Vec<_> = acks.map(|ack| &ack.losses).collect();
+    let lengths: Vec<_> = lists.iter().map(|list| list.len()).collect();
+    assert_eq!(lengths, [5, 5, 5, 5, 2, 2, 4, 4, 5, 5], "each is told all that it has not seen");
+    assert!(lists.iter().all(|list| list.share_memory(lists[0])));
+    // Another loss makes another list, and no acknowledgement lacks it.
+    let token = stage.hold(ann, 6, 0);
+    stage.force_release(token);
+    let number = stage.keep_alive(ann);
+    stage.look();
+    stage.confirm();
+    let Some(Ok(ack)) = stage.answer(number) else { panic!("not acknowledged") };
+    assert_eq!(ack.losses.len(), 6);
 }
 
 #[test]
@@ -303,7 +338,10 @@ fn an_acknowledgement_tells_only_losses_up_to_its_revision() {
     let revision = stage.revision();
     stage.force_release(token);
     stage.confirm_as(Ok(Confirmed { term: TERM, revision }));
-    assert_eq!(stage.answer(number), Some(&Ok(KeepAliveAck { revision, losses: vec![] })));
+    assert_eq!(
+        stage.answer(number),
+        Some(&Ok(KeepAliveAck { revision, losses: Losses::default() }))
+    );
     assert!(revision > Revision(0));
 }
 
@@ -324,7 +362,7 @@ fn an_acknowledgement_speaks_of_nothing_that_the_hub_has_still_to_tell() {
     stage.confirm();
     assert_eq!(
         stage.answer(number),
-        Some(&Ok(KeepAliveAck { revision: delivered, losses: vec![] }))
+        Some(&Ok(KeepAliveAck { revision: delivered, losses: Losses::default() }))
     );
 }
 
