@@ -93,7 +93,7 @@ struct Stage {
 }
 
 fn leadership(leading: bool, leader: Option<LeaderHint>) -> Leadership {
-    Leadership { term: TERM, leading, leader }
+    Leadership { term: TERM, leading, serving: 1, leader }
 }
 
 impl Stage {
@@ -358,6 +358,27 @@ async fn a_leader_that_was_elected_anew_starts_anew() {
     settle().await;
     stage.pass(PERIOD - STEP).await;
     assert!(stage.quorum.lives(ann));
+}
+
+#[tokio::test]
+async fn a_leadership_lost_and_found_again_between_two_turns_starts_anew() {
+    let stage = Stage::leading().await;
+    let ann = stage.open_counted().await;
+    stage.quorum.confirmations.forget_permits(PLENTY);
+    let asked = stage.ask(ann);
+    stage.pass(ELECTION).await;
+    // In one term; the task sees the end of it only. Everybody else was told that this node leads no longer.
+    stage.leadership.send_replace(leadership(false, None));
+    stage.leadership.send_replace(Leadership { serving: 2, ..leadership(true, None) });
+    settle().await;
+    let sent_on = Err(KeepAliveError::NotLeader { leader: None });
+    assert!(asked.is_finished(), "it was asked in another leadership");
+    assert_eq!(asked.await.expect("no panic"), sent_on);
+    stage.quorum.confirmations.add_permits(PLENTY);
+    stage.pass(PERIOD - STEP).await;
+    assert!(stage.quorum.lives(ann), "a full period from the second gain");
+    stage.pass(2 * STEP).await;
+    assert!(!stage.quorum.lives(ann));
 }
 
 #[tokio::test]
