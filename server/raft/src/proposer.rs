@@ -10,6 +10,7 @@ use conclave_machine::Command;
 use openraft::Raft;
 use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::answer::{LeaderHint, NotLeader, ProposeError};
 use crate::codec::{BatchBuilder, encode_command};
@@ -62,12 +63,12 @@ struct Slot {
 }
 
 impl Proposer {
-    /// Starts the task that proposes. It ends when all handles are gone or `mandate` is.
+    /// Starts the task that proposes. It ends when all handles are gone or the sender of `mandate` is.
     pub(crate) fn start(
         raft: Raft<TypeConfig, StateMachine>,
         hub: Hub,
         mandate: watch::Receiver<Mandate>,
-    ) -> Self {
+    ) -> (Self, JoinHandle<()>) {
         let (queue, receiver) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let in_flight = InFlight::default();
         let task = Task {
@@ -79,8 +80,8 @@ impl Proposer {
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             in_flight: in_flight.clone(),
         };
-        tokio::spawn(task.run());
-        Self { queue, in_flight }
+        let task = tokio::spawn(task.run());
+        (Self { queue, in_flight }, task)
     }
 
     /// Waits for room in the queue, never for the decision. The reply is answered in any case.
