@@ -2,9 +2,12 @@
 //! DG, FL, RG.
 
 mod barrier;
+mod delay;
+mod flow;
 mod gather;
 mod group;
 mod group_policy;
+mod run_group;
 mod semaphore;
 mod semaphore_model;
 mod single_flight;
