@@ -1,10 +1,12 @@
 //! A snapshot on its way: read from one store piece by piece, written to the other as it comes. The stream's flow control
 //! holds the reader back; at no time more than some pieces lie in memory.
 
+use std::time::Duration;
+
 use conclave_proto::internal::v1 as proto;
 use conclave_proto::internal::v1::install_snapshot_request::Part;
 use futures::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -16,6 +18,8 @@ use crate::types::{Snapshot, SnapshotMeta, Vote};
 const PIECE_BYTES: usize = 256 << 10;
 /// Pieces read ahead of the network, or received ahead of the disk.
 const PIECES_AHEAD: usize = 4;
+/// A sender that is silent for so long is gone: longer than its own patience.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 type Message = proto::InstallSnapshotRequest;
 
@@ -73,32 +77,55 @@ fn message(part: Part) -> Message {
     Message { part: Some(part) }
 }
 
-/// Takes a snapshot in and makes it durable. An error leaves nothing behind.
-pub(super) async fn receive(
-    mut from: Streaming<Message>,
-    into: &Snapshots,
-) -> Result<(Vote, Snapshot<StoredSnapshot>), Status> {
-    let Some(Part::Header(header)) = next(&mut from).await? else {
-        return Err(Status::invalid_argument("a snapshot begins with its header"));
-    };
-    let vote = wire::vote(header.ballot)?;
-    let meta = snapshots::meta_from(&header.meta)
-        .map_err(|error| Status::invalid_argument(format!("the snapshot's header: {error}")))?;
-    tracing::info!(id = header.id, last = ?meta.last_log_id, "a snapshot comes in");
+/// A snapshot whose header has come: it may still be refused at no cost.
+pub(super) struct Incoming {
+    pub(super) vote: Vote,
+    meta: SnapshotMeta,
+    from: Streaming<Message>,
+}
 
-    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    let (store, of) = (into.clone(), meta.clone());
-    let write = tokio::task::spawn_blocking(move || write(&store, &of, receiver));
-    let forwarded = forward(&mut from, sender).await;
-    let written = write.await.map_err(|error| Status::internal(error.to_string()))?;
-    // What the sender did wrong explains what the writer missed.
-    forwarded?;
-    let snapshot = written?;
-    Ok((vote, Snapshot { meta, snapshot }))
+/// One snapshot comes in at a time, from its first byte on the disk to its installation.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+impl Incoming {
+    pub(super) async fn begin(mut from: Streaming<Message>) -> Result<Self, Status> {
+        let Some(Part::Header(header)) = next(&mut from).await? else {
+            return Err(Status::invalid_argument("a snapshot begins with its header"));
+        };
+        let id = header.id.clone();
+        let (vote, meta) = wire::snapshot_header(header)?;
+        tracing::info!(id, last = ?meta.last_log_id, "a snapshot comes in");
+        Ok(Self { vote, meta, from })
+    }
+
+    /// Takes it in and makes it durable, if it is `welcome` when all of it has come. An error leaves nothing behind. The turn
+    /// goes with whoever writes: when this is dropped, the disk is still busy for a moment.
+    pub(super) async fn receive(
+        self,
+        into: &Snapshots,
+        turn: Turn,
+        welcome: impl Fn(&Vote) -> Result<(), Status> + Send + 'static,
+    ) -> Result<(Snapshot<StoredSnapshot>, Turn), Status> {
+        let Self { vote, meta, mut from } = self;
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        let (store, of) = (into.clone(), meta.clone());
+        let write = tokio::task::spawn_blocking(move || {
+            let written = write(&store, &of, receiver, || welcome(&vote));
+            written.map(|snapshot| (snapshot, turn))
+        });
+        let forwarded = forward(&mut from, sender).await;
+        let written = write.await.map_err(|error| Status::internal(error.to_string()))?;
+        // What the sender did wrong explains what the writer missed.
+        forwarded?;
+        let (snapshot, turn) = written?;
+        Ok((Snapshot { meta, snapshot }, turn))
+    }
 }
 
 async fn next(from: &mut Streaming<Message>) -> Result<Option<Part>, Status> {
-    Ok(from.message().await?.and_then(|message| message.part))
+    let next = tokio::time::timeout(SILENCE_MAX, from.message()).await;
+    let next = next.map_err(|_| Status::deadline_exceeded("the snapshot does not go on"))?;
+    Ok(next?.and_then(|message| message.part))
 }
 
 async fn forward(from: &mut Streaming<Message>, to: mpsc::Sender<Part>) -> Result<(), Status> {
@@ -117,6 +144,7 @@ fn write(
     store: &Snapshots,
     meta: &SnapshotMeta,
     mut from: mpsc::Receiver<Part>,
+    welcome: impl FnOnce() -> Result<(), Status>,
 ) -> Result<StoredSnapshot, Status> {
     let failed = |error| Status::internal(format!("the snapshot cannot be stored: {error}"));
     let mut writer = store.begin(meta).map_err(failed)?;
@@ -130,8 +158,9 @@ fn write(
                 }
             }
             Part::End(end) if end.records == count => {
+                welcome()?;
                 let info = writer.commit().map_err(failed)?;
-                store.adopt(meta, info.id);
+                // Given to nobody and nothing is cut off for it before Raft installs it.
                 return Ok(StoredSnapshot { snapshots: store.clone(), id: info.id });
             }
             Part::End(_) => return Err(Status::invalid_argument("records are missing")),
