@@ -20,8 +20,10 @@ use tonic::{Response, Status};
 
 use super::connections::{Client, Connections, Lane};
 use super::header::Parties;
+use super::pace::Pace;
 use super::pipeline::{Broken, Requests};
 use super::{snapshot, wire};
+use crate::clock::Clock;
 use crate::identity::Myself;
 use crate::snapshots::StoredSnapshot;
 use crate::types::{MemberNode, Snapshot, TypeConfig, Vote};
@@ -189,16 +191,16 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let mut client = self.client(Lane::Snapshots).map_err(StreamingError::from)?;
         let parties = self.parties().map_err(StreamingError::from)?;
-        let request = parties.sign(snapshot::parts(vote, snapshot));
-        let send = tokio::time::timeout(option.hard_ttl(), client.install_snapshot(request));
+        let (bytes, still_max) = (snapshot.snapshot.bytes(), option.hard_ttl());
+        let parts = snapshot::parts(vote, snapshot);
+        let (parts, pace) = Pace::over(parts, bytes, still_max, Clock::real());
         let answer = tokio::select! {
-            sent = send => match sent {
-                Ok(Ok(answer)) => answer.into_inner(),
-                Ok(Err(status)) => return Err(unreachable(&status).into()),
-                Err(_) => {
-                    return Err(self.timeout(RPCTypes::InstallSnapshot, option.hard_ttl()).into());
-                }
-            },
+            sent = client.install_snapshot(parties.sign(parts)) => {
+                sent.map_err(|status| unreachable(&status))?.into_inner()
+            }
+            limit = pace.exceeded() => {
+                return Err(self.timeout(RPCTypes::InstallSnapshot, limit).into());
+            }
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         let vote = wire::vote(answer.ballot).map_err(|status| unreachable(&status))?;

@@ -7,6 +7,7 @@ use conclave_proto::internal::v1 as proto;
 use conclave_proto::internal::v1::install_snapshot_request::Part;
 use futures::Stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -98,8 +99,7 @@ impl Incoming {
         Ok(Self { vote, meta, from })
     }
 
-    /// Takes it in and makes it durable, if it is `welcome` when all of it has come. An error leaves nothing behind. The turn
-    /// goes with whoever writes: when this is dropped, the disk is still busy for a moment.
+    /// Takes it in and makes it durable, if it is `welcome` when all of it has come. An error leaves nothing behind.
     pub(super) async fn receive(
         self,
         into: &Snapshots,
@@ -108,11 +108,8 @@ impl Incoming {
     ) -> Result<(Snapshot<StoredSnapshot>, Turn), Status> {
         let Self { vote, meta, mut from } = self;
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-        let (store, of) = (into.clone(), meta.clone());
-        let write = tokio::task::spawn_blocking(move || {
-            let written = write(&store, &of, receiver, || welcome(&vote));
-            written.map(|snapshot| (snapshot, turn))
-        });
+        let welcome = move || welcome(&vote);
+        let write = write_in_turn(into.clone(), meta.clone(), receiver, turn, welcome);
         let forwarded = forward(&mut from, sender).await;
         let written = write.await.map_err(|error| Status::internal(error.to_string()))?;
         // What the sender did wrong explains what the writer missed.
@@ -138,6 +135,20 @@ async fn forward(from: &mut Streaming<Message>, to: mpsc::Sender<Part>) -> Resul
             return Ok(());
         }
     }
+}
+
+/// The turn goes with the writer: when whoever waits for it is gone, the disk is still busy for a moment.
+fn write_in_turn(
+    store: Snapshots,
+    meta: SnapshotMeta,
+    from: mpsc::Receiver<Part>,
+    turn: Turn,
+    welcome: impl FnOnce() -> Result<(), Status> + Send + 'static,
+) -> JoinHandle<Result<(StoredSnapshot, Turn), Status>> {
+    tokio::task::spawn_blocking(move || {
+        let snapshot = write(&store, &meta, from, welcome)?;
+        Ok((snapshot, turn))
+    })
 }
 
 fn write(
@@ -168,4 +179,32 @@ fn write(
         }
     }
     Err(Status::aborted("the snapshot broke off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use conclave_store::SnapshotStore;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::retention::Retained;
+
+    #[tokio::test]
+    async fn the_next_snapshot_waits_for_the_writer_of_one_that_was_given_up() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = SnapshotStore::open(directory.path()).expect("it opens");
+        let snapshots = Snapshots::new(store, Retained::everything());
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = turns.clone().try_acquire_owned().expect("the first");
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        let writing = write_in_turn(snapshots, SnapshotMeta::default(), receiver, turn, || Ok(()));
+        drop(writing);
+        let records = vec![b"one".to_vec().into()];
+        sender.send(Part::Records(proto::SnapshotRecords { records })).await.expect("it writes");
+        assert!(turns.try_acquire().is_err(), "it still writes");
+        drop(sender);
+        drop(turns.acquire().await.expect("it is done"));
+    }
 }
