@@ -13,6 +13,8 @@ use crate::session::{ResumeBuilder, SessionBuilder};
 
 /// How long a call is tried, unless told otherwise: longer than a fail-over takes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A node that does not answer the first message of a stream within this time is not worth waiting for when time is short.
+const DIAL_PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// A client of one cluster. Cheap to clone. Connects when something is asked; finds the leader by itself, and again when it changes.
 ///
@@ -68,6 +70,13 @@ impl Client {
         self.clock = clock;
         self
     }
+
+    /// The same client with that much patience when it dials, which is measured by the machine's own clock.
+    #[cfg(test)]
+    pub(crate) fn with_dial_patience(mut self, patience: Duration) -> Self {
+        self.rpc = Arc::new(Rpc { dial_patience_min: patience, ..(*self.rpc).clone() });
+        self
+    }
 }
 
 impl ClientBuilder {
@@ -96,7 +105,9 @@ impl ClientBuilder {
     /// [`ConfigError`]: no endpoints, or not addresses.
     pub fn build(self) -> Result<Client, ConfigError> {
         let directory = Arc::new(Directory::new(self.endpoints)?);
-        let rpc = Arc::new(Rpc { directory, request_timeout: self.request_timeout });
+        let request_timeout = self.request_timeout;
+        let rpc = Rpc { directory, request_timeout, dial_patience_min: DIAL_PATIENCE_MIN };
+        let rpc = Arc::new(rpc);
         Ok(Client { rpc, clock: Clock::Boot })
     }
 }

@@ -115,8 +115,16 @@ impl Directory {
         }
     }
 
-    pub(crate) fn set_leader(&self, leader: Option<NodeIndex>) {
-        self.known().leader = leader;
+    pub(crate) fn set_leader(&self, leader: NodeIndex) {
+        self.known().leader = Some(leader);
+    }
+
+    /// That node said that it does not lead. Silence alone is no reason: others may be served by it.
+    pub(crate) fn does_not_lead(&self, node: NodeIndex) {
+        let mut known = self.known();
+        if known.leader == Some(node) {
+            known.leader = None;
+        }
     }
 
     /// Whether asking the configured nodes for their names could resolve a hint better.
@@ -198,8 +206,12 @@ mod tests {
         assert_eq!(directory.unnamed(), nodes);
         directory.set_name(nodes[1], "b");
         assert_eq!(directory.resolve(&hint), Resolved::Named(nodes[1]));
-        directory.set_leader(Some(learned));
+        directory.set_leader(learned);
         assert_eq!(directory.candidates(), [learned, nodes[0], nodes[1]]);
+        directory.does_not_lead(nodes[0]);
+        assert_eq!(directory.candidates()[0], learned, "of another node");
+        directory.does_not_lead(learned);
+        assert_eq!(directory.candidates(), [nodes[0], nodes[1], learned]);
     }
 
     #[test]

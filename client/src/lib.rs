@@ -41,6 +41,9 @@ mod state;
 mod tests;
 mod view;
 
+/// Helpers inside one process, without a cluster.
+pub use conclave_local as local;
+
 pub use crate::admin::{Admin, Consistency, ListOptions};
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{ConfigError, Error, LockTimeoutError, NotAnswered, Refusal, TryLockError};

@@ -50,6 +50,8 @@ pub(crate) enum DialError {
     Refused(Refusal),
     /// Nothing was learned.
     Failed(String),
+    /// Not dialled: the node is said to lead whose stream stands.
+    Spared,
 }
 
 /// Opens a stream to `node` and sends `first`; the answer to it comes with the link.

@@ -34,6 +34,8 @@ pub(crate) struct Rpc {
     pub(crate) directory: Arc<Directory>,
     /// How long a call is tried before it is [`NotAnswered`].
     pub(crate) request_timeout: Duration,
+    /// How long one node may take at least to answer the first message of a stream.
+    pub(crate) dial_patience_min: Duration,
 }
 
 /// Delays between rounds of attempts: quick at first, since a fail-over is over in a second, with jitter.

@@ -48,7 +48,7 @@ impl Drop for Health {
 async fn watch(reporter: HealthReporter, mut leadership: watch::Receiver<Leadership>) {
     let mut told = None;
     loop {
-        let Leadership { term, leading, leader } = leadership.borrow_and_update().clone();
+        let Leadership { term, leading, leader, .. } = leadership.borrow_and_update().clone();
         let name = leader.map(|leader| leader.name);
         if told.as_ref() != Some(&(name.clone(), leading)) {
             match &name {

@@ -36,15 +36,19 @@ pub(crate) struct Actor {
     commands: mpsc::UnboundedReceiver<Command>,
     /// Kept for its memory.
     taken: Vec<Command>,
-    line: Line,
+    /// None: it broke, and the next one is being made.
+    link: Option<Box<Link>>,
+    /// The way to the next stream, perhaps beside one that stands.
+    dial: Option<Dial>,
     tick: Interval,
     closing: Option<Closing>,
 }
 
-/// The stream, or the way to the next one.
-enum Line {
-    Up(Box<Link>),
-    Dialling { route: Box<Route>, attempt: BoxFuture<'static, Attempted> },
+struct Dial {
+    route: Box<Route>,
+    attempt: BoxFuture<'static, Attempted>,
+    /// Before the attempt was made; its answer renews from here.
+    sent: Moment,
 }
 
 enum Closing {
@@ -64,8 +68,8 @@ impl Actor {
     ) -> Self {
         let mut tick = interval(tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let line = Line::Up(Box::new(link));
-        Self { core, rpc, ttl, commands, taken: Vec::new(), line, tick, closing: None }
+        let link = Some(Box::new(link));
+        Self { core, rpc, ttl, commands, taken: Vec::new(), link, dial: None, tick, closing: None }
     }
 
     pub(crate) async fn run(mut self) {
@@ -87,15 +91,15 @@ impl Actor {
                 let _ = reply.send(result);
             }
         }
-        let Self { core, rpc, commands, line, .. } = self;
+        let Self { core, rpc, commands, link, dial, .. } = self;
         // An ended session has no stream, and is not attached any more.
-        drop(line);
+        drop((link, dial));
         afterlife::run(core, rpc, commands).await;
     }
 
     /// Hands what the core left to the connection.
     fn flush(&mut self) {
-        let Line::Up(link) = &self.line else { return };
+        let Some(link) = &self.link else { return };
         for request in self.core.out.drain(..) {
             if link.out.send(request).is_err() {
                 // The stream is gone; reading it says so, and everything is said again on the next one.
@@ -108,13 +112,19 @@ impl Actor {
     /// asked, then the clock.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.core.now();
-        let mut progress = self.poll_line(cx, now);
+        let mut progress = self.poll_link(cx, now);
+        progress |= self.poll_dial(cx, now);
+        if self.core.is_over() {
+            // What is asked from here on is answered afterwards.
+            return Poll::Ready(());
+        }
         progress |= self.poll_commands(cx, now);
         while self.tick.poll_tick(cx).is_ready() {
             let now = self.core.now();
-            if let Flow::Reconnect(hint) = self.core.on_tick(now) {
-                tracing::debug!("no acknowledgement in time, the stream is given up");
-                self.reconnect(hint, now);
+            match self.core.on_tick(now) {
+                Flow::Go => {}
+                Flow::Reconnect(hint) => self.disconnected(hint, now),
+                Flow::Replace => self.replace(now),
             }
             progress = true;
         }
@@ -139,75 +149,117 @@ impl Actor {
         true
     }
 
-    fn poll_line(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
-        match &mut self.line {
-            Line::Up(link) => {
-                for taken in 0..BATCH {
-                    let end = match Pin::new(&mut link.inbound).poll_next(cx) {
-                        Poll::Pending => return taken > 0,
-                        Poll::Ready(Some(Ok(response))) => {
-                            match self.core.on_message(response, now) {
-                                Flow::Go => continue,
-                                Flow::Reconnect(hint) => (hint, String::new()),
-                            }
-                        }
-                        Poll::Ready(Some(Err(status))) => (None, status.to_string()),
-                        Poll::Ready(None) => (None, String::new()),
-                    };
-                    tracing::debug!("stream ended {}", end.1);
-                    self.reconnect(end.0, now);
+    fn poll_link(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        for taken in 0..BATCH {
+            let response = match Pin::new(&mut link.inbound).poll_next(cx) {
+                Poll::Pending => return taken > 0,
+                Poll::Ready(Some(Ok(response))) => response,
+                Poll::Ready(Some(Err(status))) => {
+                    tracing::debug!("stream ended: {status}");
+                    self.disconnected(None, now);
                     return true;
                 }
-                true
-            }
-            Line::Dialling { route, attempt } => match attempt.poll_unpin(cx) {
-                Poll::Pending => false,
-                Poll::Ready(attempted) => {
-                    route.learn(&attempted);
-                    self.on_attempted(attempted.result, now);
-                    true
+                Poll::Ready(None) => {
+                    self.disconnected(None, now);
+                    return true;
                 }
-            },
+            };
+            match self.core.on_message(response, now) {
+                Flow::Go if self.core.is_over() => return true,
+                Flow::Go | Flow::Replace => {}
+                Flow::Reconnect(hint) => {
+                    if hint.is_some() {
+                        self.rpc.directory.does_not_lead(link.node);
+                    }
+                    self.disconnected(hint, now);
+                    return true;
+                }
+            }
         }
+        true
     }
 
-    fn on_attempted(&mut self, result: Result<(Link, v1::StreamResponse), DialError>, now: Moment) {
-        match result {
+    fn poll_dial(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        let Some(dial) = &mut self.dial else { return false };
+        let Poll::Ready(attempted) = dial.attempt.poll_unpin(cx) else { return false };
+        dial.route.learn(&attempted);
+        let sent = dial.sent;
+        match attempted.result {
             Ok((link, response)) => {
                 if let Some(Message::Attached(attached)) = response.message {
+                    let revision = response.revision.max(attached.revision);
                     let standing = attached.standing.unwrap_or_default();
-                    self.line = Line::Up(Box::new(link));
-                    self.core.on_attached(response.revision.max(attached.revision), standing, now);
-                    return;
+                    // The stream before this one may still stand; its last words were read above.
+                    self.link = Some(Box::new(link));
+                    self.dial = None;
+                    self.core.on_attached(revision, standing, sent, now);
+                    return true;
                 }
                 tracing::warn!("an attach was answered by something else");
             }
             Err(DialError::Refused(refusal)) => self.core.on_stream_refused(&refusal),
-            Err(DialError::Moved(_) | DialError::Failed(_)) => {}
+            Err(DialError::Spared) if self.link.is_some() => {
+                self.give_replacement_up();
+                return true;
+            }
+            Err(DialError::Moved(_) | DialError::Failed(_) | DialError::Spared) => {}
         }
-        self.dial_next();
+        self.dial_next(now);
+        true
     }
 
-    /// Gives the stream up and makes the next attempt.
-    fn reconnect(&mut self, hint: Option<Hint>, now: Moment) {
+    /// The stream is gone: the next one is made, or goes on being made.
+    fn disconnected(&mut self, hint: Option<Hint>, now: Moment) {
         self.core.on_disconnected(now);
-        if let Line::Up(_) = self.line {
-            self.rpc.directory.set_leader(None);
-            let route = Box::new(Route::new(Arc::clone(&self.rpc), self.ttl, hint));
-            let attempt = Box::pin(std::future::pending());
-            self.line = Line::Dialling { route, attempt };
-            self.dial_next();
+        let Some(link) = self.link.take() else { return };
+        if let Some(dial) = &mut self.dial {
+            dial.route.spare_nobody(hint);
+            return;
+        }
+        let route = Route::after(Arc::clone(&self.rpc), self.ttl, link.node, hint);
+        self.dial(route, now);
+    }
+
+    /// The stream is silent: looks for another one beside it. At first only for another leader, since the node may be slow; if
+    /// the silence goes on, also for another stream to the same node, which ends the one there is.
+    fn replace(&mut self, now: Moment) {
+        if let (Some(link), None) = (&self.link, &self.dial) {
+            tracing::debug!("no acknowledgement in time, another stream is looked for");
+            let sparing = !self.core.was_futile();
+            let route = Route::beside(Arc::clone(&self.rpc), self.ttl, link.node, sparing);
+            self.dial(route, now);
         }
     }
 
-    fn dial_next(&mut self) {
+    fn dial(&mut self, route: Route, now: Moment) {
+        let attempt = Box::pin(std::future::pending());
+        self.dial = Some(Dial { route: Box::new(route), attempt, sent: now });
+        self.dial_next(now);
+    }
+
+    fn dial_next(&mut self, now: Moment) {
         // A session that is over is never attached again.
         if self.core.check_end() {
             return;
         }
-        if let Line::Dialling { route, attempt } = &mut self.line {
-            let plan = route.plan();
-            *attempt = Box::pin(route.attempt(plan, self.core.attach()));
+        let is_wanted = self.link.is_none() || self.core.is_overdue(now);
+        let left = self.core.lease_left(now);
+        let Some(dial) = &mut self.dial else { return };
+        match dial.route.plan(left) {
+            Some(plan) if is_wanted => {
+                dial.sent = now;
+                dial.attempt = Box::pin(dial.route.attempt(plan, self.core.attach()));
+            }
+            Some(_) | None => self.give_replacement_up(),
+        }
+    }
+
+    /// The stream that stands was acknowledged after all, or is the right one; it is only slow.
+    fn give_replacement_up(&mut self) {
+        if self.link.is_some() {
+            self.dial = None;
+            self.core.on_replacement_given_up();
         }
     }
 
@@ -223,7 +275,7 @@ impl Actor {
         if !lease_is_alive {
             return Err(Error::SessionEnded(SessionEnd::Expired));
         }
-        if let Line::Up(link) = &mut self.line {
+        if let Some(link) = &mut self.link {
             let close = v1::StreamRequest { message: Some(Request::Close(v1::StreamClose {})) };
             let sent = link.out.send(close).is_ok();
             let confirmed = async {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use conclave_proto::v1;
 use conclave_proto::v1::session_service_client::SessionServiceClient;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::rpc::{Repeat, Rpc};
-use crate::session::command::{Answer, Command, Op};
+use crate::session::command::{Answer, Command};
 use crate::session::core::{Core, Release};
 use crate::session::shared::Identity;
-use crate::state::{LostReason, SessionEnd};
+use crate::state::SessionEnd;
 
 /// The unary close.
 pub(super) async fn close(rpc: &Rpc, key: v1::SessionKey) -> Result<(), Error> {
@@ -49,34 +49,13 @@ pub(super) async fn run(
                     let _ = reply.send(Err(Error::SessionEnded(end.clone())));
                 }
                 Some(Command::Call { call, .. }) => {
-                    let (token, reply) = match (call.op, call.reply) {
-                        (Op::Release { token }, reply) => (token, reply),
-                        (Op::Acquire(_) | Op::Adopt { .. }, reply) => {
-                            tell(reply, Answer::Ended(end.clone()));
-                            continue;
-                        }
-                    };
-                    match core.dropped_after_end(token) {
-                        None => tell(reply, Answer::Refused(Refusal::NotHolder)),
-                        // A close frees its holds by itself.
-                        Some(lost)
-                            if *lost.reason() == LostReason::SessionEnded(SessionEnd::Closed) =>
-                        {
-                            tell(reply, Answer::Lost(lost));
-                        }
-                        Some(lost) => sayings.push(say(token, reply.map(|reply| (reply, lost)))),
+                    if let Some((token, release)) = core.call_after_end(call) {
+                        sayings.push(say(token, release));
                     }
                 }
             },
             Some(()) = sayings.next() => {}
         }
-    }
-}
-
-fn tell(reply: Option<oneshot::Sender<Answer>>, answer: Answer) {
-    if let Some(reply) = reply {
-        // Whoever dropped the other end does not want to know.
-        let _ = reply.send(answer);
     }
 }
 
@@ -105,7 +84,8 @@ async fn say_stopped(
             tracing::debug!(token, "the end of a lost hold's use was not heard: {error}");
         }
         if let Some((reply, lost)) = release.take() {
-            tell(Some(reply), Answer::Lost(lost));
+            // Whoever dropped the other end does not want to know.
+            let _ = reply.send(Answer::Lost(lost));
         }
     }
 }

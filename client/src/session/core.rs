@@ -27,6 +27,8 @@ pub(crate) enum Flow {
     Go,
     /// The stream is of no use any more; perhaps the server said who leads.
     Reconnect(Option<Hint>),
+    /// The stream is silent. It may only be slow: another one is looked for beside it, and its acknowledgements count meanwhile.
+    Replace,
 }
 
 /// A call without a final answer.
@@ -126,6 +128,12 @@ impl Core {
 
     /// A new mutation.
     pub(crate) fn on_call(&mut self, seq: u64, call: Call, now: Moment) {
+        if self.over {
+            if let Some((token, release)) = self.call_after_end(call) {
+                self.stopped.insert(token, release);
+            }
+            return;
+        }
         self.window.arrived(seq);
         if let Op::Release { token } = call.op
             && !self.begin_release(token)
@@ -244,15 +252,35 @@ impl Core {
         }
         let mut flow = Flow::Go;
         if self.connected {
-            if self.pulse.is_overdue(now) {
-                flow = Flow::Reconnect(None);
-            } else if self.pulse.is_due(now) {
+            if self.is_overdue(now) {
+                flow = Flow::Replace;
+            }
+            if self.pulse.is_due(now) {
                 self.keep_alive(now);
             }
         }
         self.look_after_calls(now);
         self.publish(now);
         flow
+    }
+
+    /// Whether the stream is silent for so long that another one should be looked for.
+    pub(crate) fn is_overdue(&self, now: Moment) -> bool {
+        self.connected && self.pulse.is_overdue(now, self.lease_left(now))
+    }
+
+    /// Whether another stream was looked for before, while this one was only slow.
+    pub(crate) fn was_futile(&self) -> bool {
+        self.pulse.was_futile()
+    }
+
+    /// No other stream is looked for any more: the one there is shall have more time.
+    pub(crate) fn on_replacement_given_up(&mut self) {
+        self.pulse.be_patient();
+    }
+
+    pub(crate) fn lease_left(&self, now: Moment) -> Duration {
+        self.shared.lease.left(now)
     }
 
     pub(super) fn keep_alive(&mut self, now: Moment) {
@@ -339,6 +367,13 @@ impl Core {
             }
         }
         self.backlog.clear();
+        // Their guards are gone, and whether their releases came in time is not known. A close frees its holds by itself.
+        let releasing = self.held.extract_if(|_, held| held.releasing).map(|(token, _)| token);
+        if end == SessionEnd::Closed {
+            releasing.for_each(drop);
+        } else {
+            self.stopped.extend(releasing.map(|token| (token, None)));
+        }
         self.publish(now);
         tracing::info!(session = %self.shared.identity.id, %end, "session ended");
     }
@@ -355,15 +390,15 @@ impl Core {
         self.publish(now);
     }
 
-    /// What this client believes, for the first message of the next stream.
+    /// What this client believes, for the first message of the next stream. Whatever lies below `next_seq` is judged by it, also
+    /// when it arrives late: so calls are listed that were never sent, for by then they may have been.
     pub(crate) fn attach(&self) -> Message {
         let believed = self.held.iter().filter(|(_, held)| held.core.lost().is_none());
         let held = believed.map(|(token, _)| *token).chain(self.unadopted.iter().copied());
-        let waiting = self.pending.iter().filter(|(_, pending)| pending.sent);
         Message::Attach(v1::AttachRequest {
             key: Some(self.shared.key()),
             held: held.collect(),
-            waiting: waiting.map(|(seq, _)| *seq).collect(),
+            waiting: self.pending.keys().copied().collect(),
             next_seq: self.window.next_seq(),
         })
     }
@@ -398,8 +433,29 @@ impl Core {
         std::mem::take(&mut self.stopped)
     }
 
-    /// After the end: the guard of `token` was dropped. The reason it was lost for, if it was known at all.
-    pub(crate) fn dropped_after_end(&mut self, token: u64) -> Option<Lost> {
-        self.held.remove(&token).and_then(|held| held.core.lost().cloned())
+    /// A call after the end is answered at once, unless it gives a lost hold back: then the token whose use has stopped, and whom
+    /// to tell when the cluster has heard so.
+    pub(crate) fn call_after_end(&mut self, call: Call) -> Option<(u64, Option<Release>)> {
+        let (answer, reply) = match (call.op, call.reply) {
+            (Op::Release { token }, reply) => {
+                let held = self.held.remove(&token);
+                match held.and_then(|held| held.core.lost().cloned()) {
+                    None => (Answer::Refused(Refusal::NotHolder), reply),
+                    // A close frees its holds by itself.
+                    Some(lost)
+                        if *lost.reason() == LostReason::SessionEnded(SessionEnd::Closed) =>
+                    {
+                        (Answer::Lost(lost), reply)
+                    }
+                    Some(lost) => return Some((token, reply.map(|reply| (reply, lost)))),
+                }
+            }
+            (Op::Acquire(_) | Op::Adopt { .. }, reply) => (Answer::Ended(self.ended()), reply),
+        };
+        if let Some(reply) = reply {
+            // Whoever dropped the other end does not want to know.
+            let _ = reply.send(answer);
+        }
+        None
     }
 }

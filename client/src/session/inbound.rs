@@ -1,5 +1,7 @@
 //! What the cluster says, and what a session makes of it. A grant is believed only by a session that is alive when it arrives.
 
+use std::collections::HashSet;
+
 use conclave_proto::v1;
 use conclave_proto::v1::call_answer::Result as Outcome;
 use conclave_proto::v1::stream_request::Message as Request;
@@ -33,16 +35,28 @@ impl Core {
             standing.holds.iter().filter(is_adoptable).map(|hold| hold.token).collect();
     }
 
-    /// A stream is up again: whatever was granted by then and is not listed as held is lost, everything else goes on.
-    pub(crate) fn on_attached(&mut self, revision: u64, standing: v1::Standing, now: Moment) {
+    /// Another stream is up: whatever was granted by then and is not listed as held is lost, everything else goes on. An attach
+    /// renews the session, so it counts as a keepalive that was sent when this attempt was made (docs/decisions/0004).
+    pub(crate) fn on_attached(
+        &mut self,
+        revision: u64,
+        standing: v1::Standing,
+        sent: Moment,
+        now: Moment,
+    ) {
         if self.check_end() {
             return;
         }
-        self.connected = true;
-        // First, since it is what the deadline hangs on.
-        self.keep_alive(now);
+        if self.connected {
+            self.pulse.be_patient();
+        }
+        // What the stream before did not say is said again on this one, what it did not acknowledge is not awaited any more.
+        self.connected = false;
+        self.out.clear();
+        self.pulse.forget();
+        // All losses before the lease is renewed: this answer carries them, what was acknowledged before did not.
         self.on_losses(standing.losses, now);
-        let listed: std::collections::HashSet<u64> =
+        let listed: HashSet<u64> =
             standing.holds.iter().filter(is_held).map(|hold| hold.token).collect();
         for (token, held) in &self.held {
             let judged = held.granted_at <= revision && !held.releasing;
@@ -53,10 +67,18 @@ impl Core {
         self.unadopted =
             standing.holds.iter().filter(is_adoptable).map(|hold| hold.token).collect();
         self.on_unheard(&standing.holds, now);
+        let stands = self.on_standing_waits(&standing.waits, now);
+        if !self.shared.lease.renew(sent, now) {
+            self.end(SessionEnd::Expired);
+            return;
+        }
+        self.connected = true;
+        // First, since it is what the deadline hangs on.
+        self.keep_alive(now);
         let mut seqs: Vec<u64> = self.pending.keys().copied().collect();
         seqs.sort_unstable();
         for seq in seqs {
-            if self.window.admits(seq) {
+            if self.window.admits(seq) && !stands.contains(&seq) {
                 self.send_call(seq, now);
             }
         }
@@ -65,6 +87,22 @@ impl Core {
             self.send(Request::AckStoppedToken(token));
         }
         self.publish(now);
+    }
+
+    /// Waits that the cluster lists have been queued. Those that need not be sent again: without an end, and still wanted.
+    fn on_standing_waits(&mut self, waits: &[v1::StandingWait], now: Moment) -> HashSet<u64> {
+        let mut stands = HashSet::new();
+        for wait in waits {
+            let Some(pending) = self.pending.get(&wait.seq) else { continue };
+            if let Some(progress) = &pending.call.progress {
+                progress.send_replace(Progress::Queued { position: wait.position });
+            }
+            if pending.call.wait == WaitPlan::Forever && !pending.cancelled {
+                stands.insert(wait.seq);
+            }
+            self.seen(wait.seq, now);
+        }
+        stands
     }
 
     /// Grants that this client never heard of and that were taken away meanwhile: no guard was made of them, so nobody uses them.
@@ -138,7 +176,7 @@ impl Core {
     }
 
     fn on_acknowledged(&mut self, ack: v1::KeepAliveResponse, now: Moment) {
-        let sent = self.pulse.answered(ack.number);
+        let sent = self.pulse.answered(ack.number, now);
         // Before the lease is renewed: this acknowledgement carries them, the one before did not.
         self.on_losses(ack.losses, now);
         if let Some(sent) = sent

@@ -3,7 +3,7 @@
 mod actor;
 mod afterlife;
 pub(crate) mod command;
-mod core;
+pub(crate) mod core;
 pub(crate) mod handle;
 pub(crate) mod hold;
 mod inbound;

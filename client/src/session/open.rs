@@ -233,16 +233,22 @@ struct Dialler<'a> {
 
 impl<'a> Dialler<'a> {
     fn new(rpc: &'a Arc<Rpc>, clock: &'a Clock, ttl: Duration) -> Self {
-        let route = Route::new(Arc::clone(rpc), ttl, None);
+        let route = Route::new(Arc::clone(rpc), ttl);
         Self { rpc, clock, route, begun: Instant::now(), first_sent: clock.now() }
     }
 
     /// One attempt. None: nothing was learned, try again.
     async fn attempt(&mut self, first: Request) -> Result<Option<(Link, Message)>, Error> {
-        let plan = self.route.plan();
-        let attempt = self.route.attempt(plan, first);
         let deadline = self.begun + self.rpc.request_timeout;
-        let Ok(attempted) = timeout_at(deadline, attempt).await else {
+        let attempt = self
+            .route
+            .plan(deadline.saturating_duration_since(Instant::now()))
+            .map(|plan| timeout_at(deadline, self.route.attempt(plan, first)));
+        let attempted = match attempt {
+            Some(attempt) => attempt.await.ok(),
+            None => None,
+        };
+        let Some(attempted) = attempted else {
             let last = self.route.last().to_owned();
             return Err(NotAnswered { after: self.begun.elapsed(), last }.into());
         };
@@ -253,7 +259,7 @@ impl<'a> Dialler<'a> {
                 None => Err(unexpected()),
             },
             Err(DialError::Refused(refusal)) => Err(refusal.into()),
-            Err(DialError::Moved(_) | DialError::Failed(_)) => {
+            Err(DialError::Moved(_) | DialError::Failed(_) | DialError::Spared) => {
                 tracing::debug!("no session yet at {:?}: {}", self.clock.now(), self.route.last());
                 Ok(None)
             }

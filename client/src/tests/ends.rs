@@ -25,19 +25,6 @@ async fn the_deadline_counts_from_the_send_of_what_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_of_another_number_moves_nothing() {
-    let mut scene = Scene::open().await;
-    scene.clock.advance(seconds(2.0));
-    let beat = scene.stream.keep_alive().await;
-    for number in [0, beat.number - 1, beat.number + 1, u64::MAX] {
-        scene.stream.acknowledge(number, Vec::new());
-    }
-    // Whatever came before this grant was taken.
-    drop(scene.guard("x", 1, 2).await);
-    assert_eq!(scene.session.last_ack_sent_ago(), seconds(2.0));
-}
-
-#[tokio::test]
 async fn an_open_counts_from_its_first_attempt() {
     let mut fake = super::Fake::start("a").await;
     let clock = super::Clock::manual();

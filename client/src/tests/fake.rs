@@ -74,6 +74,28 @@ impl Fake {
         within("a stream", self.streams.recv()).await.expect("the server runs")
     }
 
+    /// The next stream that begins with an open and lives until its first keepalive, which is acknowledged.
+    pub(super) async fn welcome(&mut self, ttl: Duration) -> FakeStream {
+        loop {
+            let mut stream = self.accept().await;
+            let Some(Request::Open(_)) = stream.next().await else { continue };
+            stream.opened(ttl);
+            let Some(Request::KeepAlive(first)) = stream.next().await else { continue };
+            stream.acknowledge(first.number, Vec::new());
+            return stream;
+        }
+    }
+
+    /// The next stream that lives until its attach, which is not answered yet.
+    pub(super) async fn attach(&mut self) -> (FakeStream, v1::AttachRequest) {
+        loop {
+            let mut stream = self.accept().await;
+            if let Some(Request::Attach(attach)) = stream.next().await {
+                return (stream, attach);
+            }
+        }
+    }
+
     /// Whether a stream was opened that the test did not take.
     pub(super) fn has_stream(&mut self) -> bool {
         !self.streams.is_empty()
@@ -163,10 +185,14 @@ impl FakeStream {
     /// Takes an open and acknowledges nothing.
     pub(super) async fn welcome_silently(&mut self, ttl: Duration) -> v1::OpenRequest {
         let Some(Request::Open(open)) = self.next().await else { panic!("not an open") };
+        self.opened(ttl);
+        open
+    }
+
+    fn opened(&self, ttl: Duration) {
         let ttl_ms = u64::try_from(ttl.as_millis()).expect("short");
         let opened = v1::OpenResponse { session: 1, epoch: 1, ttl_ms, revision: 1 };
         self.say(1, 0, Message::Opened(opened));
-        open
     }
 
     /// The attach that this stream begins with; not answered yet.

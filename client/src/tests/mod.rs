@@ -2,6 +2,7 @@
 //! for as long as it takes, and a test that awaits what never comes fails.
 
 mod calls;
+mod core;
 mod ends;
 mod fake;
 mod guards;
@@ -44,6 +45,8 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 /// A client of one fake, an open session, and the fake's end of its stream.
 struct Scene {
     fake: Fake,
+    /// Other nodes of the cluster, asked when the first is of no use.
+    others: Vec<Fake>,
     clock: Clock,
     session: Session,
     stream: FakeStream,
@@ -56,17 +59,29 @@ impl Scene {
     }
 
     async fn open_with(request_timeout: Duration) -> Self {
+        Self::open_of(request_timeout, &[]).await
+    }
+
+    /// A cluster with more nodes of these names; the first one leads.
+    async fn open_among(others: &[&str]) -> Self {
+        Self::open_of(PATIENCE, others).await
+    }
+
+    async fn open_of(request_timeout: Duration, names: &[&str]) -> Self {
         let mut fake = Fake::start("a").await;
+        let mut others = Vec::new();
+        for name in names {
+            others.push(Fake::start(name).await);
+        }
         let clock = Clock::manual();
         let builder = Client::builder().endpoint(fake.address()).request_timeout(request_timeout);
+        let builder = builder.endpoints(others.iter().map(Fake::address));
         let client = builder.build().expect("an address").with_clock(clock.clone());
+        // A busy machine is slow by its own clock, which is not the one that the test moves.
+        let client = client.with_dial_patience(PATIENCE);
         let (session, stream) =
-            tokio::join!(client.session().ttl(TTL).name("test").open(), async {
-                let mut stream = fake.accept().await;
-                stream.welcome(TTL).await;
-                stream
-            });
-        Self { fake, clock, session: session.expect("open"), stream }
+            tokio::join!(client.session().ttl(TTL).name("test").open(), fake.welcome(TTL));
+        Self { fake, others, clock, session: session.expect("open"), stream }
     }
 
     /// A guard with that token, granted at that revision.
@@ -82,8 +97,9 @@ impl Scene {
     /// The stream breaks, the client comes back.
     async fn reconnect(&mut self) -> conclave_proto::v1::AttachRequest {
         self.stream.cut();
-        self.stream = self.fake.accept().await;
-        self.stream.attach().await
+        let (stream, attach) = self.fake.attach().await;
+        self.stream = stream;
+        attach
     }
 }
 

@@ -9,6 +9,9 @@ use conclave_machine::{Generation, SessionId, Timer, TimerSet};
 
 use crate::clock::Moment;
 
+/// Entries that the queue may hold beyond two for each timer.
+const VOID_MAX: usize = 1024;
+
 #[derive(Debug, Default)]
 pub(crate) struct Alarms {
     slots: HashMap<Timer, Slot>,
@@ -47,7 +50,7 @@ impl Alarms {
             generation: set.generation,
             after,
             deadline,
-            look_at: Moment::ZERO + Duration::MAX,
+            look_at: Slot::NEVER,
             asked: 0,
             state: State::Running,
         });
@@ -64,14 +67,28 @@ impl Alarms {
             slot.look_at = deadline;
             self.queue.push(Reverse((deadline, set.timer.clone())));
         }
+        self.shed();
     }
 
     pub(crate) fn remove(&mut self, timer: &Timer) {
         self.slots.remove(timer);
+        self.shed();
     }
 
     pub(crate) fn retain(&mut self, is_running: impl Fn(&Timer) -> bool) {
         self.slots.retain(|timer, _| is_running(timer));
+        self.shed();
+    }
+
+    /// Void entries wait for their moment, which may be an hour away: when most are void, the queue is made anew. That many
+    /// were pushed or removed since the last time, so it costs each of them the same small share.
+    fn shed(&mut self) {
+        if self.queue.len() > 2 * self.slots.len() + VOID_MAX {
+            let entry = |(timer, slot): (&Timer, &Slot)| {
+                (slot.look_at < Slot::NEVER).then_some(Reverse((slot.look_at, timer.clone())))
+            };
+            self.queue = self.slots.iter().filter_map(entry).collect();
+        }
     }
 
     pub(crate) fn slot(&mut self, timer: &Timer) -> Option<&mut Slot> {
@@ -109,7 +126,7 @@ impl Alarms {
                 self.queue.push(Reverse((deadline, timer)));
                 continue;
             }
-            slot.look_at = Moment::ZERO + Duration::MAX;
+            slot.look_at = Slot::NEVER;
             return Some(timer);
         }
         None
@@ -121,6 +138,7 @@ impl Alarms {
         {
             slot.look_at = at;
             self.queue.push(Reverse((at, timer.clone())));
+            self.shed();
         }
     }
 
@@ -168,6 +186,9 @@ impl Alarms {
 }
 
 impl Slot {
+    /// Its `look_at` while nobody is to look: no entry of the queue is meant for it.
+    const NEVER: Moment = Moment::MAX;
+
     fn deadline_of(&self, timer: &Timer, extended_at: Moment) -> Moment {
         match timer {
             // The client must have had its chance.

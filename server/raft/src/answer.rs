@@ -19,6 +19,9 @@ pub struct Leadership {
     pub term: Term,
     /// This node leads, and an entry of its own term is applied: it may serve.
     pub leading: bool,
+    /// Counts how often this node began to serve: it may lose its majority and find it again within one term, between two looks
+    /// of somebody else.
+    pub serving: u64,
     /// Who leads in `term`; none: nobody known.
     pub leader: Option<LeaderHint>,
 }
@@ -26,7 +29,7 @@ pub struct Leadership {
 impl Leadership {
     /// Nothing was heard yet.
     pub(crate) fn unknown() -> Self {
-        Self { term: Term(0), leading: false, leader: None }
+        Self { term: Term(0), leading: false, serving: 0, leader: None }
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Moment(u64);
 
 impl Moment {
     pub(crate) const ZERO: Self = Self(0);
+    /// Never.
+    pub(crate) const MAX: Self = Self(u64::MAX);
 }
 
 impl Add<Duration> for Moment {

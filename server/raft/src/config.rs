@@ -47,7 +47,7 @@ pub struct Timing {
     /// A follower campaigns when it heard nothing for `election_max` and a random time between these two on top.
     pub election_min: Duration,
     pub election_max: Duration,
-    /// Sending a whole snapshot and installing it may take this long.
+    /// A snapshot on its way may stand still for this long. Altogether it may take as long, and a second more for each megabyte.
     pub install_snapshot: Duration,
     /// A read waits for a majority this long.
     pub read: Duration,

@@ -68,6 +68,7 @@ impl Deadlines {
             quorum,
             hub,
             leadership,
+            serving: 0,
             keepalives: receiver,
             schedule: Schedule::new(election_timeout_max, counters.clone()),
             confirming: None,
@@ -140,6 +141,8 @@ struct Task<Q> {
     quorum: Arc<Q>,
     hub: Hub,
     leadership: watch::Receiver<Leadership>,
+    /// The number of the leadership that the schedule is of.
+    serving: u64,
     keepalives: mpsc::UnboundedReceiver<Asked<Waiting>>,
     schedule: Schedule<Waiting>,
     /// The one confirmation that counts.
@@ -192,6 +195,7 @@ impl<Q: Quorum> Task<Q> {
                 changed.map_or(Happened::Ended, |()| Happened::Woke)
             }
             () = self.hub.inbox().urgent(), if leads => Happened::Woke,
+            () = tokio::task::yield_now(), if self.schedule.is_busy() => Happened::Woke,
             () = self.clock.sleep_until(until), if leads => Happened::Woke,
         }
     }
@@ -207,10 +211,12 @@ impl<Q: Quorum> Task<Q> {
     }
 
     fn heed_leadership(&mut self) {
-        let Leadership { term, leading, leader } = self.leadership.borrow_and_update().clone();
+        let now = self.leadership.borrow_and_update().clone();
+        let Leadership { term, leading, serving, leader } = now;
         match (leading, self.schedule.term()) {
-            (true, Some(present)) if present == term => {}
+            (true, Some(present)) if present == term && serving == self.serving => {}
             (true, _) => {
+                self.serving = serving;
                 self.hub.inbox().open();
                 let machine = self.quorum.look(Machine::clone);
                 self.schedule.lead(self.clock.now(), term, &machine);

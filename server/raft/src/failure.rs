@@ -55,6 +55,10 @@ pub enum Fatal {
     #[error("the Raft core died: {reason}")]
     Core { reason: String },
     #[error(
+        "{task} of this node ended: {reason}; this is a bug, and nothing that was acknowledged is lost; start this node again"
+    )]
+    Task { task: &'static str, reason: String },
+    #[error(
         "{reason}; nothing that was acknowledged is lost; free space or mend the disk, then start this node again"
     )]
     Log { reason: String },

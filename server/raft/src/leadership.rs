@@ -46,6 +46,15 @@ struct Look {
     leader: Option<LeaderHint>,
 }
 
+impl Look {
+    fn after(&self, before: &Leadership) -> Leadership {
+        let term = Term(self.term);
+        let gained = self.leading && (!before.leading || before.term != term);
+        let serving = before.serving + u64::from(gained);
+        Leadership { term, leading: self.leading, serving, leader: self.leader.clone() }
+    }
+}
+
 impl Watcher {
     /// Ends with the node; then nobody leads any more.
     pub(crate) async fn run(self) {
@@ -98,15 +107,11 @@ impl Watcher {
 
     fn publish(&self, look: &Look) {
         let before = self.leadership.borrow().clone();
-        let after = Leadership {
-            term: Term(look.term),
-            leading: look.leading,
-            leader: look.leader.clone(),
-        };
+        let after = look.after(&before);
         let mandate =
             Mandate { term: look.in_office.then_some(look.term), leader: look.leader.clone() };
         let lost = before.leading && (!after.leading || before.term != after.term);
-        let gained = after.leading && (!before.leading || before.term != after.term);
+        let gained = after.serving != before.serving;
         if self.mandate.send_if_modified(|known| replace(known, &mandate)) {
             self.proposer.give_up_except(mandate.term, mandate.leader.as_ref());
         }
@@ -141,5 +146,23 @@ pub(crate) fn hint(id: u64, node: &MemberNode) -> LeaderHint {
         name: node.name.as_str().into(),
         client_address: node.client_address.as_str().into(),
         peer_address: node.peer_address.as_str().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gain_of_leadership_has_a_number_of_its_own() {
+        let mut leadership = Leadership::unknown();
+        // Lost and found again within one term, then another term without a loss that anybody saw, then no change.
+        let looks = [(3, true, 1), (3, false, 1), (3, true, 2), (5, true, 3), (5, true, 3)];
+        for (term, leading, serving) in looks {
+            let look = Look { term, claims: leading, in_office: leading, leading, leader: None };
+            leadership = look.after(&leadership);
+            assert_eq!((leadership.term, leadership.leading), (Term(term), leading));
+            assert_eq!(leadership.serving, serving);
+        }
     }
 }

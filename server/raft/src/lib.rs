@@ -48,7 +48,7 @@ pub use deadlines::Deadlines;
 pub use failure::{Fatal, StartError, StepDownError};
 pub use feed::{Feed, FeedSender, Notice};
 pub use hub::{Hub, Reply, WaitAnswer, WaitTicket};
-pub use keepalive::{KeepAliveAck, KeepAliveError};
+pub use keepalive::{KeepAliveAck, KeepAliveError, Losses};
 pub use network::PeerEndpoint;
 pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};

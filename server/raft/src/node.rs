@@ -100,7 +100,7 @@ impl Node {
         let timing = config.timing;
 
         let mandate = watch::Sender::new(Mandate { term: None, leader: None });
-        let proposer = Proposer::start(raft.clone(), hub.clone(), mandate.subscribe());
+        let (proposer, proposing) = Proposer::start(raft.clone(), hub.clone(), mandate.subscribe());
         let leadership = watch::Sender::new(Leadership::unknown());
         let led = leadership.subscribe();
         let watcher = Watcher {
@@ -114,7 +114,7 @@ impl Node {
             silence_max: 3 * timing.election_max,
             stopping: stopping.clone(),
         };
-        tasks.spawn(watcher.run());
+        let watching = tasks.spawn(watcher.run());
 
         let reader =
             Arc::new(Reader::new(raft.clone(), view.clone(), proposer.clone(), timing.read));
@@ -123,10 +123,6 @@ impl Node {
 
         let heard = Heard::default();
         let survey = Survey::new(myself.clone(), raft.clone(), view.clone(), heard.clone(), timing);
-        let failure = watch::Sender::new(None);
-        let failed = failure.subscribe();
-        let watchdog = Watchdog { raft: raft.clone(), log, failure, stopping: stopping.clone() };
-        tasks.spawn(watchdog.run(formation, clock_task));
         tasks.spawn(survey.clone().recover(stopping.clone()));
         let keeper = Keeper {
             raft: raft.clone(),
@@ -137,7 +133,17 @@ impl Node {
             retention: config.retention,
             stopping: stopping.clone(),
         };
-        tasks.spawn(keeper.run());
+        let keeping = tasks.spawn(keeper.run());
+        let failure = watch::Sender::new(None);
+        let failed = failure.subscribe();
+        let watchdog = Watchdog { raft: raft.clone(), log, failure, stopping: stopping.clone() };
+        let vital = vec![
+            ("the watch over who leads", watching),
+            ("the queue of proposals", proposing),
+            ("the clock", clock_task),
+            ("the keeper of the log", keeping),
+        ];
+        tasks.spawn(watchdog.run(formation, vital));
         tasks.close();
 
         let inner = Inner {
@@ -256,7 +262,8 @@ impl Node {
         let failed = failure.wait_for(Option::is_some).await.ok().and_then(|fatal| fatal.clone());
         match failed {
             Some(fatal) => fatal,
-            None => std::future::pending().await,
+            None if self.inner.stopping.is_cancelled() => std::future::pending().await,
+            None => Fatal::Task { task: "the watchdog", reason: "it panicked".to_owned() },
         }
     }
 

@@ -10,8 +10,9 @@ use conclave_machine::Command;
 use openraft::Raft;
 use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 
-use crate::answer::{LeaderHint, ProposeError};
+use crate::answer::{LeaderHint, NotLeader, ProposeError};
 use crate::codec::{BatchBuilder, encode_command};
 use crate::hub::{Hub, Reply};
 use crate::state_machine::{StateMachine, deliver};
@@ -62,12 +63,12 @@ struct Slot {
 }
 
 impl Proposer {
-    /// Starts the task that proposes. It ends when all handles are gone or `mandate` is.
+    /// Starts the task that proposes. It ends when all handles are gone or the sender of `mandate` is.
     pub(crate) fn start(
         raft: Raft<TypeConfig, StateMachine>,
         hub: Hub,
         mandate: watch::Receiver<Mandate>,
-    ) -> Self {
+    ) -> (Self, JoinHandle<()>) {
         let (queue, receiver) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let in_flight = InFlight::default();
         let task = Task {
@@ -79,8 +80,8 @@ impl Proposer {
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             in_flight: in_flight.clone(),
         };
-        tokio::spawn(task.run());
-        Self { queue, in_flight }
+        let task = tokio::spawn(task.run());
+        (Self { queue, in_flight }, task)
     }
 
     /// Waits for room in the queue, never for the decision. The reply is answered in any case.
@@ -109,10 +110,18 @@ impl Proposer {
 }
 
 impl InFlight {
-    fn add(&self, slot: &Arc<Slot>) {
+    /// Before it is proposed, so that whoever gives up finds it. Whoever gave up before that has changed the mandate first, so
+    /// a slot that came too late to be found sees it here. An error: it must not be proposed.
+    fn add(&self, slot: &Arc<Slot>, mandate: &watch::Receiver<Mandate>) -> Result<(), NotLeader> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(slot));
+        drop(slots);
+        let mandate = mandate.borrow();
+        match mandate.term == Some(slot.term) {
+            true => Ok(()),
+            false => Err(NotLeader { leader: mandate.leader.clone() }),
+        }
     }
 
     fn take_except(&self, term: Option<u64>) -> Vec<Arc<Slot>> {
@@ -256,8 +265,9 @@ impl Task {
         }
 
         let slot = Arc::new(Slot { term, waiting: Mutex::new(Some((replies, permit))) });
-        // Before it is proposed, so that whoever gives up finds it.
-        self.in_flight.add(&slot);
+        if let Err(NotLeader { leader }) = self.in_flight.add(&slot, &self.mandate) {
+            return slot.fail(&ProposeError::NotLeader { leader });
+        }
         let ending = Ending { slot: slot.clone(), hub: self.hub.clone() };
         let written = self
             .raft
@@ -281,3 +291,6 @@ fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

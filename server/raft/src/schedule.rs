@@ -12,6 +12,7 @@
 
 mod dues;
 mod keepalives;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::keepalive::{KeepAliveAck, KeepAliveError};
 use crate::orphans::{Orphan, Orphans};
 use crate::quorum::Confirmed;
 use crate::vigil::{Asked, Vigil};
+
+use told::Told;
 
 /// The clock looks at least this often; also how exact a short timer is.
 pub(crate) const STEP: Duration = Duration::from_millis(20);
@@ -76,6 +79,7 @@ pub(crate) struct Schedule<T> {
     alarms: Alarms,
     orphans: Orphans,
     vigil: Vigil<T>,
+    told: Told,
     /// Since when something is suspicious.
     doubt: Option<Moment>,
     /// A confirmation failed: the next one starts no sooner.
@@ -108,6 +112,7 @@ impl<T> Schedule<T> {
             alarms: Alarms::default(),
             orphans: Orphans::default(),
             vigil: Vigil::new(),
+            told: Told::default(),
             doubt: None,
             confirm_not_before: Moment::ZERO,
             looked_at: Moment::ZERO,
@@ -163,6 +168,7 @@ impl<T> Schedule<T> {
         self.leader = leader;
         self.alarms = Alarms::default();
         self.orphans = Orphans::default();
+        self.told = Told::default();
         self.doubt = None;
         self.confirm_not_before = Moment::ZERO;
         self.proposed = HashMap::new();
@@ -235,7 +241,7 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// The confirmation of this number ended. The hub has told everybody everything up to `delivered`: an acknowledgement
+    /// The confirmation of this number ended; all that it serves are answered now and by the next looks. The hub has told everybody everything up to `delivered`: an acknowledgement
     /// names no later revision, so that in a feed it stands behind all that it speaks of.
     pub(crate) fn confirmed(
         &mut self,
@@ -246,23 +252,22 @@ impl<T> Schedule<T> {
         machine: &Machine,
     ) {
         let Some(batch) = self.vigil.finish(number) else { return };
-        self.uncount(&batch);
         match result {
             Ok(confirmed) if self.term == Some(confirmed.term) => {
                 count(&self.counters.confirmations, 1);
                 self.settle_doubt(now, batch.started);
                 // Before the first delivery of this leadership nobody was listening.
                 let revision = confirmed.revision.min(delivered.max(self.read_at));
-                for asked in batch.asked {
-                    self.judge(now, asked, revision, machine);
-                }
+                self.told.begin_round();
+                self.vigil.end(batch.asked, Ok(revision));
             }
             // Another leadership than the one whose deadlines are here.
-            Ok(_) => self.unconfirmed(now, batch, &KeepAliveError::NotLeader { leader: None }),
+            Ok(_) => self.unconfirmed(now, batch, KeepAliveError::NotLeader { leader: None }),
             Err(NotLeader { leader }) => {
-                self.unconfirmed(now, batch, &KeepAliveError::NotLeader { leader });
+                self.unconfirmed(now, batch, KeepAliveError::NotLeader { leader });
             }
         }
+        self.judge_some(now, machine);
     }
 
     /// The proposal of this number ended.
@@ -301,6 +306,7 @@ impl<T> Schedule<T> {
         }
         self.looked_at = now;
         self.watch_confirmation(now);
+        self.judge_some(now, machine);
         self.start_confirmation(now);
         if self.doubt.is_none() {
             let mut looks_left = LOOKS_MAX;
@@ -309,6 +315,11 @@ impl<T> Schedule<T> {
             self.propose_timeouts(machine, hub);
         }
         self.publish_timers();
+    }
+
+    /// There is more to do at once; the machine may be let go in between.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.vigil.has_ended()
     }
 
     /// When to look next, at the latest.

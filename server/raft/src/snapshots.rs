@@ -182,6 +182,12 @@ impl StoredSnapshot {
         self.snapshots.shared.store.reader(self.id)
     }
 
+    /// Of its records; zero when it is gone.
+    pub(crate) fn bytes(&self) -> u64 {
+        let list = self.snapshots.shared.store.list();
+        list.iter().find(|info| info.id == self.id).map_or(0, |info| info.bytes)
+    }
+
     pub(crate) fn machine(&self) -> Result<Machine, LoadError> {
         machine_from(self.reader()?)
     }

@@ -1,14 +1,12 @@
-//! Keepalives between their arrival and their answer: gathered, in the batch that is being confirmed, or held back while the
-//! expiry of their session is under way.
+//! Keepalives between their arrival and their answer: gathered, in the batch that is being confirmed, confirmed and still to be
+//! judged, or held back while the expiry of their session is under way.
 
 use std::collections::{HashMap, VecDeque};
 
-use conclave_machine::{LossNumber, SessionId, SessionKey};
+use conclave_machine::{LossNumber, Revision, SessionId, SessionKey};
 
 use crate::clock::Moment;
-
-/// Keepalives that one confirmation serves: judged in well under a millisecond, so that apply is not kept from the machine.
-const BATCH_MAX: usize = 1024;
+use crate::keepalive::KeepAliveError;
 
 /// A keepalive; `reply` says where its answer goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,12 +18,16 @@ pub(crate) struct Asked<T> {
     pub(crate) counted: bool,
 }
 
-/// What one confirmation serves; may be empty, to settle a doubt.
+/// How a confirmation ended: the machine is at or past this revision, or nothing was confirmed.
+pub(crate) type Verdict = Result<Revision, KeepAliveError>;
+
+/// What one confirmation serves, however many: when the majority is slow, whoever was left out would wait twice as long. May be
+/// empty, to settle a doubt.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
     pub(crate) number: u64,
     pub(crate) started: Moment,
-    pub(crate) asked: Vec<Asked<T>>,
+    pub(crate) asked: VecDeque<Asked<T>>,
 }
 
 #[derive(Debug)]
@@ -33,12 +35,19 @@ pub(crate) struct Vigil<T> {
     gathered: VecDeque<Asked<T>>,
     /// The confirmation under way.
     batch: Option<Batch<T>>,
+    /// Whose confirmation ended, in its order; none is empty.
+    ended: VecDeque<(VecDeque<Asked<T>>, Verdict)>,
     held: HashMap<SessionId, Vec<Asked<T>>>,
 }
 
 impl<T> Vigil<T> {
     pub(crate) fn new() -> Self {
-        Self { gathered: VecDeque::new(), batch: None, held: HashMap::new() }
+        Self {
+            gathered: VecDeque::new(),
+            batch: None,
+            ended: VecDeque::new(),
+            held: HashMap::new(),
+        }
     }
 
     /// Waits for a confirmation that starts later than now.
@@ -67,8 +76,7 @@ impl<T> Vigil<T> {
     /// The gathered become the batch. Only while none is under way.
     pub(crate) fn start(&mut self, now: Moment, number: u64) {
         assert!(self.batch.is_none(), "one confirmation at a time");
-        let size = self.gathered.len().min(BATCH_MAX);
-        let asked = self.gathered.drain(..size).collect();
+        let asked = std::mem::take(&mut self.gathered);
         self.batch = Some(Batch { number, started: now, asked });
     }
 
@@ -82,9 +90,33 @@ impl<T> Vigil<T> {
         self.batch.take()
     }
 
+    /// The confirmation of these ended.
+    pub(crate) fn end(&mut self, asked: VecDeque<Asked<T>>, verdict: Verdict) {
+        if !asked.is_empty() {
+            self.ended.push_back((asked, verdict));
+        }
+    }
+
+    /// The next one whose confirmation ended.
+    pub(crate) fn next_ended(&mut self) -> Option<(Asked<T>, Verdict)> {
+        let (asked, verdict) = self.ended.front_mut()?;
+        let next = asked.pop_front()?;
+        let verdict = verdict.clone();
+        if asked.is_empty() {
+            self.ended.pop_front();
+        }
+        Some((next, verdict))
+    }
+
+    /// Some are still to be judged.
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// All that wait, wherever.
     pub(crate) fn into_all(self) -> impl Iterator<Item = Asked<T>> {
+        let ended = self.ended.into_iter().flat_map(|(asked, _)| asked);
         let batch = self.batch.into_iter().flat_map(|batch| batch.asked);
-        batch.chain(self.gathered).chain(self.held.into_values().flatten())
+        ended.chain(batch).chain(self.gathered).chain(self.held.into_values().flatten())
     }
 }

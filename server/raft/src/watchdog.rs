@@ -1,9 +1,11 @@
-//! Notices when this node cannot go on. A panic or an error of the Raft core does not end the process by itself.
+//! Notices when this node cannot go on. Neither an error of the Raft core nor the end of a task, by a panic or in peace, ends the
+//! process by itself.
 
 use std::time::Duration;
 
 use conclave_store::Wal;
 use futures::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::watch;
@@ -25,16 +27,19 @@ pub(crate) struct Watchdog {
     pub(crate) stopping: CancellationToken,
 }
 
+/// A task without which the node is none, and what it is called.
+pub(crate) type Vital = (&'static str, JoinHandle<()>);
+
 impl Watchdog {
-    /// Ends with an orderly stop, or with the first failure.
-    pub(crate) async fn run(self, formation: Formation, clock: JoinHandle<()>) {
+    /// Ends with an orderly stop, or with the first failure. The vital tasks end in order only after the stop began.
+    pub(crate) async fn run(self, formation: Formation, vital: Vec<Vital>) {
         let fatal = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return,
             fatal = self.log_failed() => fatal,
             fatal = self.core_died() => fatal,
             fatal = misfit(&formation) => fatal,
-            fatal = clock_died(clock) => fatal,
+            fatal = ended(vital) => fatal,
         };
         if !self.stopping.is_cancelled() {
             tracing::error!(%fatal, "this node cannot go on");
@@ -76,10 +81,43 @@ async fn misfit(formation: &Formation) -> Fatal {
     }
 }
 
-/// The clock ends by itself only with the node.
-async fn clock_died(clock: JoinHandle<()>) -> Fatal {
-    match clock.await {
-        Ok(()) => std::future::pending().await,
-        Err(error) => Fatal::Core { reason: format!("the clock died: {error}") },
+/// The first of these that ended. When it ended because the core or the log did, those are given the time to say so first.
+async fn ended(vital: Vec<Vital>) -> Fatal {
+    let tasks = vital.into_iter().map(|(task, handle)| async move { (task, handle.await) });
+    let mut tasks: FuturesUnordered<_> = tasks.collect();
+    let Some((task, end)) = tasks.next().await else { return std::future::pending().await };
+    let reason = end.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+    tokio::time::sleep(3 * STEP).await;
+    Fatal::Task { task, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle() -> Vital {
+        ("one that goes on", tokio::spawn(std::future::pending()))
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_fatal() {
+        let broken = tokio::spawn(async { panic!("out of cheese") });
+        let fatal = ended(vec![idle(), ("the clock", broken), idle()]).await;
+        let said = fatal.to_string();
+        assert!(said.contains("the clock of this node ended"), "{said}");
+        assert!(said.contains("out of cheese"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_returns_while_the_node_runs_is_fatal() {
+        let over = tokio::spawn(async {});
+        let fatal = ended(vec![idle(), ("the proposer", over)]).await;
+        assert_eq!(fatal, Fatal::Task { task: "the proposer", reason: "it returned".to_owned() });
+    }
+
+    #[tokio::test]
+    async fn tasks_that_go_on_are_not_fatal() {
+        assert_eq!(ended(vec![idle(), idle()]).now_or_never(), None);
+        assert_eq!(ended(Vec::new()).now_or_never(), None);
     }
 }

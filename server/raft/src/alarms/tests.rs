@@ -77,6 +77,36 @@ fn a_removed_timer_is_never_due() {
 }
 
 #[test]
+fn a_million_timers_set_and_removed_leave_a_short_queue() {
+    let mut alarms = Alarms::default();
+    let start = Moment::ZERO;
+    // Of some sessions one is due and not to be looked at, one was renewed, and one was set to an earlier moment.
+    for id in 0..30 {
+        alarms.set(start, &set(session(id), 1, 1000 * (1 + id)));
+    }
+    let mut looks = u32::MAX;
+    let named = alarms.next_due(start + SECOND, &mut looks);
+    assert_eq!(named, Some(session(0)));
+    alarms.renew(start + SECOND, session(1));
+    alarms.set(start, &set(session(20), 2, 1500));
+    let mut longest = 0;
+    for number in 0..1_000_000 {
+        let hold = Timer::HoldEnd(SessionId(7), Token(number));
+        alarms.set(start, &set(hold, 1, 3_600_000));
+        alarms.remove(hold);
+        longest = longest.max(alarms.queue.len());
+    }
+    assert!(longest <= 2 * 31 + VOID_MAX + 1, "{longest}");
+    assert_eq!(alarms.len(), 30);
+    // Everybody else is found at its own moment, in order, and the one that is looked at already is not named again.
+    let mut expected: Vec<_> = (2..30).filter(|id| *id != 20).map(session).collect();
+    expected.insert(0, session(20));
+    let renewed_until = expected.iter().position(|timer| *timer == session(2)).expect("it runs");
+    expected.insert(renewed_until, session(1));
+    assert_eq!(all_due(&mut alarms, start + 100 * SECOND), expected);
+}
+
+#[test]
 fn looks_are_limited_and_what_is_left_comes_next_time() {
     let mut alarms = Alarms::default();
     for id in 0..10 {

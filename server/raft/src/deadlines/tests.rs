@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::answer::LeaderHint;
 use crate::clock::ManualClock;
+use crate::keepalive::Losses;
 use crate::schedule::STEP;
 
 const TERM: Term = Term(3);
@@ -92,7 +93,7 @@ struct Stage {
 }
 
 fn leadership(leading: bool, leader: Option<LeaderHint>) -> Leadership {
-    Leadership { term: TERM, leading, leader }
+    Leadership { term: TERM, leading, serving: 1, leader }
 }
 
 impl Stage {
@@ -173,7 +174,7 @@ fn hint() -> LeaderHint {
 async fn a_keepalive_is_acknowledged_with_the_confirmed_revision() {
     let stage = Stage::leading().await;
     let ann = stage.quorum.open(1, 10_000);
-    let ack = KeepAliveAck { revision: Revision(1), losses: vec![] };
+    let ack = KeepAliveAck { revision: Revision(1), losses: Losses::default() };
     assert_eq!(stage.keep_alive(ann).await, Ok(ack));
 }
 
@@ -208,6 +209,30 @@ async fn a_confirmation_that_began_before_a_keepalive_does_not_serve_it() {
     assert_eq!(stage.quorum.started.lock().expect("unpoisoned").len(), 2);
     stage.quorum.confirmations.add_permits(1);
     assert!(second.await.expect("no panic").is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_majority_keeps_nobody_waiting_for_the_next_confirmation() {
+    let stage = Stage::leading().await;
+    let keys: Vec<_> = (1..=20_000).map(|secret| stage.quorum.open(secret, 10_000)).collect();
+    settle().await;
+    stage.quorum.confirmations.forget_permits(PLENTY);
+    let asked: Vec<_> = keys.iter().map(|key| stage.ask(*key)).collect();
+    stage.pass(ELECTION / 2).await;
+    assert_eq!(stage.quorum.started.lock().expect("unpoisoned").len(), 1);
+    stage.quorum.confirmations.add_permits(1);
+    let waiting = || asked.iter().filter(|answer| !answer.is_finished()).count();
+    // Each of the tasks that were answered takes a turn as well.
+    for _ in 0..1000 {
+        settle().await;
+        if waiting() == 0 {
+            break;
+        }
+    }
+    assert_eq!(waiting(), 0, "one confirmation serves them all");
+    for answer in asked {
+        assert!(answer.await.expect("no panic").is_ok());
+    }
 }
 
 #[tokio::test]
@@ -333,6 +358,27 @@ async fn a_leader_that_was_elected_anew_starts_anew() {
     settle().await;
     stage.pass(PERIOD - STEP).await;
     assert!(stage.quorum.lives(ann));
+}
+
+#[tokio::test]
+async fn a_leadership_lost_and_found_again_between_two_turns_starts_anew() {
+    let stage = Stage::leading().await;
+    let ann = stage.open_counted().await;
+    stage.quorum.confirmations.forget_permits(PLENTY);
+    let asked = stage.ask(ann);
+    stage.pass(ELECTION).await;
+    // In one term; the task sees the end of it only. Everybody else was told that this node leads no longer.
+    stage.leadership.send_replace(leadership(false, None));
+    stage.leadership.send_replace(Leadership { serving: 2, ..leadership(true, None) });
+    settle().await;
+    let sent_on = Err(KeepAliveError::NotLeader { leader: None });
+    assert!(asked.is_finished(), "it was asked in another leadership");
+    assert_eq!(asked.await.expect("no panic"), sent_on);
+    stage.quorum.confirmations.add_permits(PLENTY);
+    stage.pass(PERIOD - STEP).await;
+    assert!(stage.quorum.lives(ann), "a full period from the second gain");
+    stage.pass(2 * STEP).await;
+    assert!(!stage.quorum.lives(ann));
 }
 
 #[tokio::test]

@@ -4,8 +4,6 @@
 //! a slow fsync of a follower into an error, so entries have a patience of their own.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use conclave_proto::internal::v1 as proto;
@@ -18,17 +16,19 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RPCTypes, RaftNetworkV2};
-use tonic::{Response, Status, Streaming};
+use tonic::{Response, Status};
 
 use super::connections::{Client, Connections, Lane};
 use super::header::Parties;
+use super::pace::Pace;
+use super::pipeline::{Broken, Requests};
 use super::{snapshot, wire};
+use crate::clock::Clock;
 use crate::identity::Myself;
 use crate::snapshots::StoredSnapshot;
 use crate::types::{MemberNode, Snapshot, TypeConfig, Vote};
 
 type Error = RPCError<TypeConfig>;
-type Answers = Streaming<proto::AppendStreamResponse>;
 
 /// Makes the clients that openraft asks for.
 #[derive(Debug, Clone)]
@@ -103,63 +103,28 @@ impl PeerClient {
     /// Entries without waiting for each answer. Answers come in the order of the requests.
     async fn pipelined<'s, S>(
         &'s self,
-        mut input: S,
+        input: S,
     ) -> Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Error>>, Error>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
+        let mut requests = Requests::new(input);
+        let patience = self.network.connections.patience().entries;
         // openraft's pause after an error is part of the stream of requests: connecting before the first one was asked for
         // would mean to try again without any pause.
-        let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
-        let input = stream::iter([first]).chain(input);
+        let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
+        let answered = requests.answered_by(patience);
         let mut client = self.client(Lane::Entries)?;
-        let asked = Arc::new(AtomicU64::new(0));
-        let counted = asked.clone();
-        let requests = input.map(move |request| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            proto::AppendStreamRequest { append: Some(wire::append(&request)) }
-        });
-        let request = self.parties()?.sign(requests);
+        let requests = stream::iter([first]).chain(requests);
+        let messages = requests
+            .map(|request| proto::AppendStreamRequest { append: Some(wire::append(&request)) });
+        let request = self.parties()?.sign(messages);
         let answers = self.call(RPCTypes::AppendEntries, client.append_stream(request)).await?;
-        let state = Some(Pipeline { peer: self, answers, asked, answered: 0 });
-        Ok(stream::unfold(state, |state| async move { state?.next().await }).boxed())
-    }
-}
-
-/// The answers still to come.
-struct Pipeline<'s> {
-    peer: &'s PeerClient,
-    answers: Answers,
-    asked: Arc<AtomicU64>,
-    answered: u64,
-}
-
-impl Pipeline<'_> {
-    /// The next answer and, unless it was an error, what follows it.
-    async fn next(
-        mut self,
-    ) -> Option<(Result<StreamAppendResult<TypeConfig>, Error>, Option<Self>)> {
-        let patience = self.peer.network.connections.patience().entries;
-        loop {
-            let before = self.answered;
-            let answer = match tokio::time::timeout(patience, self.answers.message()).await {
-                Ok(answer) => answer,
-                // Nothing was asked: nothing is late.
-                Err(_) if self.asked.load(Ordering::Relaxed) == before => continue,
-                Err(_) => {
-                    let late = self.peer.timeout(RPCTypes::AppendEntries, patience);
-                    return Some((Err(late), None));
-                }
-            };
-            self.answered += 1;
-            return match answer
-                .and_then(|answer| answer.map(wire::from_stream_response).transpose())
-            {
-                Ok(Some(answer)) => Some((Ok(answer), Some(self))),
-                Ok(None) => None,
-                Err(status) => Some((Err(unreachable(&status)), None)),
-            };
-        }
+        let broken = move |broken| match broken {
+            Broken::Late => self.timeout(RPCTypes::AppendEntries, patience),
+            Broken::Status(status) => unreachable(&status),
+        };
+        Ok(answered.over(answers).map(move |answer| answer.map_err(broken)).boxed())
     }
 }
 
@@ -226,16 +191,16 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let mut client = self.client(Lane::Snapshots).map_err(StreamingError::from)?;
         let parties = self.parties().map_err(StreamingError::from)?;
-        let request = parties.sign(snapshot::parts(vote, snapshot));
-        let send = tokio::time::timeout(option.hard_ttl(), client.install_snapshot(request));
+        let (bytes, still_max) = (snapshot.snapshot.bytes(), option.hard_ttl());
+        let parts = snapshot::parts(vote, snapshot);
+        let (parts, pace) = Pace::over(parts, bytes, still_max, Clock::real());
         let answer = tokio::select! {
-            sent = send => match sent {
-                Ok(Ok(answer)) => answer.into_inner(),
-                Ok(Err(status)) => return Err(unreachable(&status).into()),
-                Err(_) => {
-                    return Err(self.timeout(RPCTypes::InstallSnapshot, option.hard_ttl()).into());
-                }
-            },
+            sent = client.install_snapshot(parties.sign(parts)) => {
+                sent.map_err(|status| unreachable(&status))?.into_inner()
+            }
+            limit = pace.exceeded() => {
+                return Err(self.timeout(RPCTypes::InstallSnapshot, limit).into());
+            }
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         let vote = wire::vote(answer.ballot).map_err(|status| unreachable(&status))?;

@@ -4,6 +4,8 @@ mod client;
 mod connections;
 mod header;
 mod heard;
+mod pace;
+mod pipeline;
 mod service;
 mod snapshot;
 mod wire;

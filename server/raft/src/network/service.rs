@@ -1,9 +1,12 @@
 //! The answering side of the calls between peers.
 
+use std::sync::Arc;
+
 use conclave_proto::internal::v1 as proto;
 use conclave_proto::internal::v1::peer_service_server::{PeerService, PeerServiceServer};
 use futures::stream::{BoxStream, StreamExt as _};
 use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
@@ -15,7 +18,7 @@ use crate::formation;
 use crate::identity::Myself;
 use crate::snapshots::WeakSnapshots;
 use crate::state_machine::StateMachine;
-use crate::types::TypeConfig;
+use crate::types::{TypeConfig, Vote};
 
 /// Answers peers; made by [`Node::peer_service`](crate::Node::peer_service).
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct PeerEndpoint {
     heard: Heard,
     stopping: CancellationToken,
     /// One snapshot comes in at a time.
-    installing: Semaphore,
+    installing: Arc<Semaphore>,
 }
 
 impl PeerEndpoint {
@@ -38,7 +41,7 @@ impl PeerEndpoint {
         heard: Heard,
         stopping: CancellationToken,
     ) -> PeerServiceServer<Self> {
-        let installing = Semaphore::new(1);
+        let installing = Arc::new(Semaphore::new(1));
         PeerServiceServer::new(Self { myself, raft, snapshots, heard, stopping, installing })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
@@ -60,6 +63,12 @@ impl PeerEndpoint {
     async fn begun(&self) -> Result<bool, Status> {
         self.raft.is_initialized().await.map_err(stopped)
     }
+}
+
+/// The vote that this node gave to somebody else since.
+fn higher_vote(raft: &Raft<TypeConfig, StateMachine>, vote: &Vote) -> Option<Vote> {
+    let own = raft.server_metrics().borrow_watched().vote;
+    (*vote < own).then_some(own)
 }
 
 fn stopped(error: impl std::fmt::Display) -> Status {
@@ -149,9 +158,21 @@ impl PeerService for PeerEndpoint {
     ) -> Result<Response<proto::InstallSnapshotResponse>, Status> {
         self.admit(&request)?;
         let busy = |_| Status::unavailable("another snapshot is coming in");
-        let _turn = self.installing.try_acquire().map_err(busy)?;
+        let turn = self.installing.clone().try_acquire_owned().map_err(busy)?;
         let snapshots = self.snapshots.upgrade().ok_or_else(|| stopped("closed"))?;
-        let (vote, snapshot) = snapshot::receive(request.into_inner(), &snapshots).await?;
+        let incoming = snapshot::Incoming::begin(request.into_inner()).await?;
+        let vote = incoming.vote;
+        // Raft judges in the end, but a snapshot of a leader of the past must not come as far as the disk.
+        if let Some(higher) = higher_vote(&self.raft, &vote) {
+            let ballot = Some(wire::ballot(&higher));
+            return Ok(Response::new(proto::InstallSnapshotResponse { ballot }));
+        }
+        let raft = self.raft.clone();
+        let welcome = move |vote: &Vote| match higher_vote(&raft, vote) {
+            Some(_) => Err(Status::aborted("another leader was elected meanwhile")),
+            None => Ok(()),
+        };
+        let (snapshot, _turn) = incoming.receive(&snapshots, turn, welcome).await?;
         let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         let ballot = Some(wire::ballot(&answer.vote));
         Ok(Response::new(proto::InstallSnapshotResponse { ballot }))

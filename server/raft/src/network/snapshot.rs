@@ -1,10 +1,13 @@
 //! A snapshot on its way: read from one store piece by piece, written to the other as it comes. The stream's flow control
 //! holds the reader back; at no time more than some pieces lie in memory.
 
+use std::time::Duration;
+
 use conclave_proto::internal::v1 as proto;
 use conclave_proto::internal::v1::install_snapshot_request::Part;
 use futures::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -16,6 +19,8 @@ use crate::types::{Snapshot, SnapshotMeta, Vote};
 const PIECE_BYTES: usize = 256 << 10;
 /// Pieces read ahead of the network, or received ahead of the disk.
 const PIECES_AHEAD: usize = 4;
+/// A sender that is silent for so long is gone: longer than its own patience.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 type Message = proto::InstallSnapshotRequest;
 
@@ -73,32 +78,51 @@ fn message(part: Part) -> Message {
     Message { part: Some(part) }
 }
 
-/// Takes a snapshot in and makes it durable. An error leaves nothing behind.
-pub(super) async fn receive(
-    mut from: Streaming<Message>,
-    into: &Snapshots,
-) -> Result<(Vote, Snapshot<StoredSnapshot>), Status> {
-    let Some(Part::Header(header)) = next(&mut from).await? else {
-        return Err(Status::invalid_argument("a snapshot begins with its header"));
-    };
-    let vote = wire::vote(header.ballot)?;
-    let meta = snapshots::meta_from(&header.meta)
-        .map_err(|error| Status::invalid_argument(format!("the snapshot's header: {error}")))?;
-    tracing::info!(id = header.id, last = ?meta.last_log_id, "a snapshot comes in");
+/// A snapshot whose header has come: it may still be refused at no cost.
+pub(super) struct Incoming {
+    pub(super) vote: Vote,
+    meta: SnapshotMeta,
+    from: Streaming<Message>,
+}
 
-    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    let (store, of) = (into.clone(), meta.clone());
-    let write = tokio::task::spawn_blocking(move || write(&store, &of, receiver));
-    let forwarded = forward(&mut from, sender).await;
-    let written = write.await.map_err(|error| Status::internal(error.to_string()))?;
-    // What the sender did wrong explains what the writer missed.
-    forwarded?;
-    let snapshot = written?;
-    Ok((vote, Snapshot { meta, snapshot }))
+/// One snapshot comes in at a time, from its first byte on the disk to its installation.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+impl Incoming {
+    pub(super) async fn begin(mut from: Streaming<Message>) -> Result<Self, Status> {
+        let Some(Part::Header(header)) = next(&mut from).await? else {
+            return Err(Status::invalid_argument("a snapshot begins with its header"));
+        };
+        let id = header.id.clone();
+        let (vote, meta) = wire::snapshot_header(header)?;
+        tracing::info!(id, last = ?meta.last_log_id, "a snapshot comes in");
+        Ok(Self { vote, meta, from })
+    }
+
+    /// Takes it in and makes it durable, if it is `welcome` when all of it has come. An error leaves nothing behind.
+    pub(super) async fn receive(
+        self,
+        into: &Snapshots,
+        turn: Turn,
+        welcome: impl Fn(&Vote) -> Result<(), Status> + Send + 'static,
+    ) -> Result<(Snapshot<StoredSnapshot>, Turn), Status> {
+        let Self { vote, meta, mut from } = self;
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        let welcome = move || welcome(&vote);
+        let write = write_in_turn(into.clone(), meta.clone(), receiver, turn, welcome);
+        let forwarded = forward(&mut from, sender).await;
+        let written = write.await.map_err(|error| Status::internal(error.to_string()))?;
+        // What the sender did wrong explains what the writer missed.
+        forwarded?;
+        let (snapshot, turn) = written?;
+        Ok((Snapshot { meta, snapshot }, turn))
+    }
 }
 
 async fn next(from: &mut Streaming<Message>) -> Result<Option<Part>, Status> {
-    Ok(from.message().await?.and_then(|message| message.part))
+    let next = tokio::time::timeout(SILENCE_MAX, from.message()).await;
+    let next = next.map_err(|_| Status::deadline_exceeded("the snapshot does not go on"))?;
+    Ok(next?.and_then(|message| message.part))
 }
 
 async fn forward(from: &mut Streaming<Message>, to: mpsc::Sender<Part>) -> Result<(), Status> {
@@ -113,10 +137,25 @@ async fn forward(from: &mut Streaming<Message>, to: mpsc::Sender<Part>) -> Resul
     }
 }
 
+/// The turn goes with the writer: when whoever waits for it is gone, the disk is still busy for a moment.
+fn write_in_turn(
+    store: Snapshots,
+    meta: SnapshotMeta,
+    from: mpsc::Receiver<Part>,
+    turn: Turn,
+    welcome: impl FnOnce() -> Result<(), Status> + Send + 'static,
+) -> JoinHandle<Result<(StoredSnapshot, Turn), Status>> {
+    tokio::task::spawn_blocking(move || {
+        let snapshot = write(&store, &meta, from, welcome)?;
+        Ok((snapshot, turn))
+    })
+}
+
 fn write(
     store: &Snapshots,
     meta: &SnapshotMeta,
     mut from: mpsc::Receiver<Part>,
+    welcome: impl FnOnce() -> Result<(), Status>,
 ) -> Result<StoredSnapshot, Status> {
     let failed = |error| Status::internal(format!("the snapshot cannot be stored: {error}"));
     let mut writer = store.begin(meta).map_err(failed)?;
@@ -130,8 +169,9 @@ fn write(
                 }
             }
             Part::End(end) if end.records == count => {
+                welcome()?;
                 let info = writer.commit().map_err(failed)?;
-                store.adopt(meta, info.id);
+                // Given to nobody and nothing is cut off for it before Raft installs it.
                 return Ok(StoredSnapshot { snapshots: store.clone(), id: info.id });
             }
             Part::End(_) => return Err(Status::invalid_argument("records are missing")),
@@ -139,4 +179,32 @@ fn write(
         }
     }
     Err(Status::aborted("the snapshot broke off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use conclave_store::SnapshotStore;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::retention::Retained;
+
+    #[tokio::test]
+    async fn the_next_snapshot_waits_for_the_writer_of_one_that_was_given_up() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = SnapshotStore::open(directory.path()).expect("it opens");
+        let snapshots = Snapshots::new(store, Retained::everything());
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = turns.clone().try_acquire_owned().expect("the first");
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        let writing = write_in_turn(snapshots, SnapshotMeta::default(), receiver, turn, || Ok(()));
+        drop(writing);
+        let records = vec![b"one".to_vec().into()];
+        sender.send(Part::Records(proto::SnapshotRecords { records })).await.expect("it writes");
+        assert!(turns.try_acquire().is_err(), "it still writes");
+        drop(sender);
+        drop(turns.acquire().await.expect("it is done"));
+    }
 }

@@ -8,7 +8,10 @@ use openraft::raft::{
 };
 use tonic::Status;
 
-use crate::types::{Entry, LogId, TypeConfig, Vote, entry_of, log_entry, log_id_of, position_of};
+use crate::snapshots;
+use crate::types::{
+    Entry, LogId, SnapshotMeta, TypeConfig, Vote, entry_of, log_entry, log_id_of, position_of,
+};
 
 type Append = AppendEntriesRequest<TypeConfig>;
 
@@ -25,8 +28,45 @@ fn optional_position(log_id: Option<&LogId>) -> Option<wire::Position> {
     log_id.map(position)
 }
 
-fn log_id(wire: wire::Position) -> LogId {
-    log_id_of(LogPosition { term: wire.term, index: wire.index })
+/// Beyond any term or index that ever was: a million a second take 290,000 years. What is believed stays below, so that the
+/// next one exists.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
+fn number(what: &str, number: u64) -> Result<u64, Status> {
+    match number <= NUMBER_MAX {
+        true => Ok(number),
+        false => Err(Status::invalid_argument(format!("no {what} is as high as {number}"))),
+    }
+}
+
+fn log_id(wire: wire::Position) -> Result<LogId, Status> {
+    let term = number("term", wire.term)?;
+    Ok(log_id_of(LogPosition { term, index: number("index", wire.index)? }))
+}
+
+fn optional_log_id(wire: Option<wire::Position>) -> Result<Option<LogId>, Status> {
+    wire.map(log_id).transpose()
+}
+
+/// What a snapshot says of itself, and whose leadership it comes with.
+pub(super) fn snapshot_header(
+    header: wire::SnapshotHeader,
+) -> Result<(Vote, SnapshotMeta), Status> {
+    let vote = vote(header.ballot)?;
+    let meta = snapshots::meta_from(&header.meta)
+        .map_err(|error| Status::invalid_argument(format!("the snapshot's header: {error}")))?;
+    let contradiction = |what: &str| Err(Status::invalid_argument(format!("{what}: {meta:?}")));
+    if !vote.committed {
+        return contradiction("a snapshot of a node that does not lead");
+    }
+    for at in [meta.last_log_id, *meta.last_membership.log_id()].into_iter().flatten() {
+        log_id(position(&at))?;
+        // Raft takes it for granted, and the node dies of it.
+        if position_of(&at).term > vote.leader_id.term || Some(at) > meta.last_log_id {
+            return contradiction("a snapshot that reaches beyond its leader or its own end");
+        }
+    }
+    Ok((vote, meta))
 }
 
 pub(super) fn ballot(vote: &Vote) -> wire::Ballot {
@@ -40,9 +80,10 @@ pub(super) fn ballot(vote: &Vote) -> wire::Ballot {
 pub(super) fn vote(wire: Option<wire::Ballot>) -> Result<Vote, Status> {
     let wire = wire.ok_or_else(|| missing("a ballot"))?;
     let voted_for = wire.voted_for.ok_or_else(|| missing("whom the ballot is for"))?;
+    let term = number("term", wire.term)?;
     Ok(match wire.committed {
-        true => Vote::new_committed(wire.term, voted_for),
-        false => Vote::new(wire.term, voted_for),
+        true => Vote::new_committed(term, voted_for),
+        false => Vote::new(term, voted_for),
     })
 }
 
@@ -59,7 +100,7 @@ pub(super) fn from_vote_request(
 ) -> Result<VoteRequest<TypeConfig>, Status> {
     Ok(VoteRequest {
         vote: vote(wire.ballot)?,
-        last_log_id: wire.last.map(log_id),
+        last_log_id: optional_log_id(wire.last)?,
         leadership_transfer: wire.transfer,
     })
 }
@@ -75,7 +116,7 @@ pub(super) fn vote_response(response: &VoteResponse<TypeConfig>) -> wire::VoteRe
 pub(super) fn from_vote_response(
     wire: wire::VoteResponse,
 ) -> Result<VoteResponse<TypeConfig>, Status> {
-    Ok(VoteResponse::new(vote(wire.ballot)?, wire.last.map(log_id), wire.granted))
+    Ok(VoteResponse::new(vote(wire.ballot)?, optional_log_id(wire.last)?, wire.granted))
 }
 
 pub(super) fn append(request: &Append) -> wire::AppendEntries {
@@ -94,15 +135,16 @@ pub(super) fn append(request: &Append) -> wire::AppendEntries {
 pub(super) fn from_append(wire: Option<wire::AppendEntries>) -> Result<Append, Status> {
     let wire = wire.ok_or_else(|| missing("what to append"))?;
     let entry = |entry: wire::Entry| {
-        let position = LogPosition { term: entry.term, index: entry.index };
+        let position = wire::Position { term: entry.term, index: entry.index };
+        let position = position_of(&log_id(position)?);
         entry_of(LogEntry { position, payload: entry.payload })
             .map_err(|error| Status::invalid_argument(error.to_string()))
     };
     let request = Append {
         vote: vote(wire.ballot)?,
-        prev_log_id: wire.previous.map(log_id),
+        prev_log_id: optional_log_id(wire.previous)?,
         entries: wire.entries.into_iter().map(entry).collect::<Result<_, _>>()?,
-        leader_commit: wire.leader_commit.map(log_id),
+        leader_commit: optional_log_id(wire.leader_commit)?,
     };
     check_order(&request)?;
     Ok(request)
@@ -143,7 +185,9 @@ pub(super) fn from_append_response(
     use wire::append_response::Result as Wire;
     Ok(match wire.result.ok_or_else(|| missing("a result"))? {
         Wire::Success(wire::Empty {}) => AppendEntriesResponse::Success,
-        Wire::Partial(matched) => AppendEntriesResponse::PartialSuccess(matched.last.map(log_id)),
+        Wire::Partial(matched) => {
+            AppendEntriesResponse::PartialSuccess(optional_log_id(matched.last)?)
+        }
         Wire::Conflict(wire::Empty {}) => AppendEntriesResponse::Conflict,
         Wire::HigherBallot(ballot) => AppendEntriesResponse::HigherVote(vote(Some(ballot))?),
     })
@@ -170,8 +214,8 @@ pub(super) fn from_stream_response(
 ) -> Result<StreamAppendResult<TypeConfig>, Status> {
     use wire::append_stream_response::Result as Wire;
     Ok(match wire.result.ok_or_else(|| missing("a result"))? {
-        Wire::Matched(matched) => Ok(matched.last.map(log_id)),
-        Wire::Conflict(at) => Err(StreamAppendError::Conflict(log_id(at))),
+        Wire::Matched(matched) => Ok(optional_log_id(matched.last)?),
+        Wire::Conflict(at) => Err(StreamAppendError::Conflict(log_id(at)?)),
         Wire::HigherBallot(ballot) => Err(StreamAppendError::HigherVote(vote(Some(ballot))?)),
     })
 }
@@ -189,7 +233,7 @@ pub(super) fn transfer_request(
 pub(super) fn from_transfer_request(
     wire: wire::TransferLeaderRequest,
 ) -> Result<TransferLeaderRequest<TypeConfig>, Status> {
-    Ok(TransferLeaderRequest::new(vote(wire.from)?, wire.to, wire.last.map(log_id)))
+    Ok(TransferLeaderRequest::new(vote(wire.from)?, wire.to, optional_log_id(wire.last)?))
 }
 
 pub(super) fn transfer_response(
@@ -219,7 +263,10 @@ pub(super) fn from_transfer_response(
         }),
         Wire::LogNotFlushed(matched) => Err(TransferLeaderError::LogNotFlushed {
             expected: request.last_log_id().copied(),
-            actual: matched.last.map(log_id),
+            actual: optional_log_id(matched.last)?,
         }),
     })
 }
+
+#[cfg(test)]
+mod tests;

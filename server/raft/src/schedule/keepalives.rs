@@ -6,8 +6,13 @@ use super::{Action, LOSS_CONFIRMATIONS_MAX, Proposed, STEP, Schedule};
 use crate::alarms::State;
 use crate::clock::Moment;
 use crate::counters::count;
-use crate::keepalive::{KeepAliveAck, KeepAliveError};
+use crate::keepalive::{KeepAliveAck, KeepAliveError, Losses};
 use crate::vigil::{Asked, Batch};
+
+/// Keepalives that are judged in one go: well under a millisecond, since apply waits meanwhile.
+const JUDGED_MAX: usize = 1024;
+/// Losses that are read from the machine in one go, and those of one session more; for the same reason.
+const LOSSES_READ_MAX: usize = 4096;
 
 impl<T> Schedule<T> {
     /// Held-back keepalives are considered anew.
@@ -26,8 +31,7 @@ impl<T> Schedule<T> {
         if taken > 2 * self.election_timeout
             && let Some(batch) = self.vigil.give_up()
         {
-            self.uncount(&batch);
-            self.unconfirmed(now, batch, &KeepAliveError::NoQuorum);
+            self.unconfirmed(now, batch, KeepAliveError::NoQuorum);
         }
     }
 
@@ -54,32 +58,35 @@ impl<T> Schedule<T> {
         }
     }
 
-    pub(super) fn unconfirmed(&mut self, now: Moment, batch: Batch<T>, error: &KeepAliveError) {
+    pub(super) fn unconfirmed(&mut self, now: Moment, batch: Batch<T>, error: KeepAliveError) {
         count(&self.counters.confirmations_failed, 1);
         self.doubt = Some(now);
         self.confirm_not_before = now + STEP;
-        for asked in batch.asked {
-            self.refuse(asked, error.clone());
-        }
+        self.vigil.end(batch.asked, Err(error));
     }
 
-    /// These no longer await a confirmation.
-    pub(super) fn uncount(&mut self, batch: &Batch<T>) {
-        for asked in batch.asked.iter().filter(|asked| asked.counted) {
-            if let Some(slot) = self.alarms.slot(&Timer::Session(asked.key.id)) {
+    /// Answers some of those whose confirmation ended. Until then they stand against the expiry of their sessions.
+    pub(super) fn judge_some(&mut self, now: Moment, machine: &Machine) {
+        let read = self.told.read();
+        for _ in 0..JUDGED_MAX {
+            if self.told.read() - read > LOSSES_READ_MAX {
+                return;
+            }
+            let Some((asked, verdict)) = self.vigil.next_ended() else { return };
+            if asked.counted
+                && let Some(slot) = self.alarms.slot(&Timer::Session(asked.key.id))
+            {
                 slot.asked -= 1;
+            }
+            match verdict {
+                Ok(revision) => self.judge(now, asked, revision, machine),
+                Err(error) => self.refuse(asked, error),
             }
         }
     }
 
     /// A keepalive whose confirmation succeeded: the machine is at or past `revision`.
-    pub(super) fn judge(
-        &mut self,
-        now: Moment,
-        asked: Asked<T>,
-        revision: Revision,
-        machine: &Machine,
-    ) {
+    fn judge(&mut self, now: Moment, asked: Asked<T>, revision: Revision, machine: &Machine) {
         if let Err(refusal) = machine.authenticate(&asked.key) {
             return self.refuse(asked, KeepAliveError::Refused(refusal));
         }
@@ -95,11 +102,11 @@ impl<T> Schedule<T> {
         }
         self.alarms.renew(now, &Timer::Session(session));
         let seen = asked.losses_seen_through;
-        let mut losses = machine.losses(session);
-        if losses.iter().any(|loss| loss.number <= seen) {
+        let losses = self.told.losses(session, machine);
+        if losses.first().is_some_and(|loss| loss.number <= seen) {
             self.confirm_losses(session, seen);
         }
-        losses.retain(|loss| loss.number > seen && loss.revision <= revision);
+        let losses = Losses::between(losses, seen, revision);
         count(&self.counters.keepalives_acknowledged, 1);
         let answer = Ok(KeepAliveAck { revision, losses });
         self.actions.push(Action::Answer { reply: asked.reply, answer });

@@ -2,8 +2,11 @@
 
 use conclave_machine::{Machine, Outcome, Revision, Token};
 use conclave_proto::internal::v1 as wire;
+use conclave_proto::internal::v1::install_snapshot_request::Part;
 use conclave_proto::internal::v1::peer_service_client::PeerServiceClient;
 use conclave_raft::{Consistency, Fatal, Node, NodeConfig, ProposeError, StepDownError, Storage};
+use conclave_store::SnapshotStore;
+use prost::Message as _;
 use tonic::{Code, Request};
 
 use crate::support::{
@@ -341,6 +344,51 @@ async fn a_call_of_another_cluster_or_for_another_node_is_refused() {
     }
     // Nothing of it was heeded: the term is still a small one.
     assert!(cluster.node(leader).status().term.get() < 1_000_000);
+    let decided = decide(&cluster.running(), filler(2)).await;
+    cluster.agreed(decided.revision).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_a_leader_of_the_past_does_not_come_as_far_as_the_disk() {
+    let mut cluster = Cluster::start(|_| {}).await;
+    let leader = cluster.leader().await;
+    let own = cluster.node(leader).status().cluster_id.expect("formed");
+    let (id, from) = (leader as u64 + 1, (leader as u64 + 1) % 3 + 1);
+    let mut peer = client(&cluster.places, leader).await;
+    let before = cluster.node(leader).status();
+    // The bytes of the format, then what it says.
+    let mut meta = vec![1, 3];
+    let last = Some(wire::Position { term: 0, index: 1_000_000 });
+    let membership = Some(wire::Membership::default());
+    wire::SnapshotMeta { last, membership_at: None, membership }
+        .encode(&mut meta)
+        .expect("encoded");
+    let mut install = async |term: u64| {
+        let ballot = wire::Ballot { term, voted_for: Some(from), committed: true };
+        let (ballot, meta) = (Some(ballot), meta.clone().into());
+        let header = wire::SnapshotHeader { ballot, id: String::new(), meta };
+        let parts = [Part::Header(header), Part::End(wire::SnapshotEnd { records: 0 })];
+        let parts = parts.map(|part| wire::InstallSnapshotRequest { part: Some(part) });
+        let mut request = Request::new(futures::stream::iter(parts));
+        let metadata = request.metadata_mut();
+        metadata.insert("conclave-cluster", format!("{own:032x}").parse().expect("ascii"));
+        metadata.insert("conclave-from", from.into());
+        metadata.insert("conclave-to", id.into());
+        soon("an answer", peer.install_snapshot(request)).await
+    };
+    let answer = install(0).await.expect("answered").into_inner();
+    assert_eq!(answer.ballot.map(|ballot| ballot.term), Some(before.term.get()));
+    let refused = install(u64::MAX).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+
+    drop(peer);
+    cluster.kill(leader).await;
+    let directory = cluster.places.directory(NAMES[leader]).join("snapshots");
+    let store = SnapshotStore::open(&directory).expect("it opens");
+    assert_eq!(store.list(), []);
+    drop(store);
+    cluster.revive(leader).await;
     let decided = decide(&cluster.running(), filler(2)).await;
     cluster.agreed(decided.revision).await;
     cluster.stop().await;

@@ -1,12 +1,13 @@
 //! Session rule 1: nothing is acknowledged, and nobody refused, but by a confirmation that started after the keepalive arrived.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use conclave_machine::{Command, Epoch, LossNumber, Refusal, Revision, Secret, SessionKey, Term};
 
 use super::stage::{ELECTION, PERIOD, SECOND, Stage, TERM};
 use crate::answer::NotLeader;
-use crate::keepalive::{KeepAliveAck, KeepAliveError};
+use crate::keepalive::{KeepAliveAck, KeepAliveError, Losses};
 use crate::quorum::Confirmed;
 use crate::schedule::STEP;
 
@@ -39,6 +40,65 @@ fn one_confirmation_serves_all_that_arrived_before_it() {
 }
 
 #[test]
+fn one_confirmation_of_a_slow_majority_serves_everybody_who_waits() {
+    let mut stage = Stage::leading();
+    let keys: Vec<_> = (0..20_000).map(|_| stage.open()).collect();
+    let asked_at = stage.now;
+    let numbers: Vec<_> = keys.iter().map(|key| stage.keep_alive(*key)).collect();
+    stage.look();
+    stage.pass(ELECTION);
+    stage.confirm();
+    while stage.schedule.is_busy() {
+        stage.look();
+    }
+    let acknowledged = stage.answers.iter().filter(|(_, answer)| answer.is_ok());
+    let served: BTreeSet<_> = acknowledged.map(|(number, _)| *number).collect();
+    assert_eq!(served, numbers.into_iter().collect());
+    assert_eq!(stage.counters.confirmations.load(Ordering::Relaxed), 1);
+    assert_eq!(stage.now - asked_at, ELECTION);
+}
+
+#[test]
+fn a_keepalive_that_is_confirmed_and_not_judged_yet_stands_against_the_expiry() {
+    let mut stage = Stage::leading();
+    let keys: Vec<_> = (0..5000).map(|_| stage.open()).collect();
+    stage.run(PERIOD - ELECTION);
+    let numbers: Vec<_> = keys.iter().map(|key| stage.keep_alive(*key)).collect();
+    stage.look();
+    stage.pass(ELECTION);
+    // All their periods are over, and only some are judged with the confirmation.
+    stage.confirm();
+    let judged = stage.answers.len();
+    assert!(0 < judged && judged < numbers.len(), "{judged}");
+    while stage.schedule.is_busy() {
+        assert_eq!(stage.dues(), []);
+        stage.look();
+    }
+    assert_eq!(stage.answers.len(), numbers.len());
+    assert!(stage.answers.iter().all(|(_, answer)| answer.is_ok()));
+    stage.run(PERIOD - STEP);
+    assert!(keys.iter().all(|key| stage.lives(*key)));
+}
+
+#[test]
+fn who_is_not_judged_when_the_leadership_ends_is_sent_on() {
+    let mut stage = Stage::leading();
+    let keys: Vec<_> = (0..5000).map(|_| stage.open()).collect();
+    for key in &keys {
+        stage.keep_alive(*key);
+    }
+    stage.look();
+    stage.confirm();
+    let judged = stage.answers.len();
+    assert!(judged < keys.len());
+    stage.lose_leadership();
+    assert_eq!(stage.answers.len(), keys.len());
+    let sent_on = Err(KeepAliveError::NotLeader { leader: None });
+    assert!(stage.answers[judged..].iter().all(|(_, answer)| *answer == sent_on));
+    assert!(!stage.schedule.is_busy());
+}
+
+#[test]
 fn an_acknowledgement_names_the_revision_that_was_confirmed() {
     let mut stage = Stage::leading();
     let ann = stage.open();
@@ -50,7 +110,7 @@ fn an_acknowledgement_names_the_revision_that_was_confirmed() {
     stage.confirm_as(Ok(Confirmed { term: TERM, revision: confirmed }));
     assert_eq!(
         stage.answer(number),
-        Some(&Ok(KeepAliveAck { revision: confirmed, losses: vec![] }))
+        Some(&Ok(KeepAliveAck { revision: confirmed, losses: Losses::default() }))
     );
 }
 
@@ -206,12 +266,47 @@ fn losses_are_told_with_every_acknowledgement_until_they_are_confirmed() {
     stage.look();
     stage.confirm();
     let Some(Ok(ack)) = stage.answer(number) else { panic!("not acknowledged") };
-    assert_eq!(ack.losses, [], "it was heard");
+    assert_eq!(*ack.losses, [], "it was heard");
     let through = LossNumber(1);
     let commands: Vec<_> = stage.proposals.iter().map(|(_, command)| command.clone()).collect();
     assert_eq!(commands, [Command::ConfirmLosses { session: ann.id, through }]);
     stage.settle();
     assert_eq!(stage.machine.losses(ann.id), []);
+}
+
+#[test]
+fn keepalives_that_nobody_reads_the_answers_of_share_one_list_of_losses() {
+    let mut stage = Stage::leading();
+    let ann = stage.open();
+    for seq in 1..=5 {
+        let token = stage.hold(ann, seq, 0);
+        stage.force_release(token);
+        stage.apply(Command::AckStopped { session: ann.id, secret: ann.secret, token });
+    }
+    let mut numbers = Vec::new();
+    // In one confirmation and over several, whatever the client has seen so far.
+    for seen in [0, 0, 3, 1, 0] {
+        numbers.push(stage.keep_alive_seen(ann, seen));
+        numbers.push(stage.keep_alive_seen(ann, seen));
+        stage.look();
+        stage.confirm();
+    }
+    let acks = numbers.iter().map(|number| match stage.answer(*number) {
+        Some(Ok(ack)) => ack,
+        other => panic!("not acknowledged: {other:?}"),
+    });
+    let lists: Vec<_> = acks.map(|ack| &ack.losses).collect();
+    let lengths: Vec<_> = lists.iter().map(|list| list.len()).collect();
+    assert_eq!(lengths, [5, 5, 5, 5, 2, 2, 4, 4, 5, 5], "each is told all that it has not seen");
+    assert!(lists.iter().all(|list| list.share_memory(lists[0])));
+    // Another loss makes another list, and no acknowledgement lacks it.
+    let token = stage.hold(ann, 6, 0);
+    stage.force_release(token);
+    let number = stage.keep_alive(ann);
+    stage.look();
+    stage.confirm();
+    let Some(Ok(ack)) = stage.answer(number) else { panic!("not acknowledged") };
+    assert_eq!(ack.losses.len(), 6);
 }
 
 #[test]
@@ -243,7 +338,10 @@ fn an_acknowledgement_tells_only_losses_up_to_its_revision() {
     let revision = stage.revision();
     stage.force_release(token);
     stage.confirm_as(Ok(Confirmed { term: TERM, revision }));
-    assert_eq!(stage.answer(number), Some(&Ok(KeepAliveAck { revision, losses: vec![] })));
+    assert_eq!(
+        stage.answer(number),
+        Some(&Ok(KeepAliveAck { revision, losses: Losses::default() }))
+    );
     assert!(revision > Revision(0));
 }
 
@@ -264,7 +362,7 @@ fn an_acknowledgement_speaks_of_nothing_that_the_hub_has_still_to_tell() {
     stage.confirm();
     assert_eq!(
         stage.answer(number),
-        Some(&Ok(KeepAliveAck { revision: delivered, losses: vec![] }))
+        Some(&Ok(KeepAliveAck { revision: delivered, losses: Losses::default() }))
     );
 }
 
