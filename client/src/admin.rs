@@ -8,11 +8,12 @@ use conclave_proto::v1::lock_service_client::LockServiceClient;
 use futures::future::join_all;
 use tonic::Response;
 
+use crate::election::ElectionView;
 use crate::error::Error;
-use crate::ids::{SessionId, Token};
+use crate::ids::{SessionId, Token, Version};
 use crate::rpc::{Repeat, Rpc};
 use crate::view::{
-    Checked, ClusterStatus, EndpointStatus, Forced, LeaderView, ObjectList, ObjectView,
+    Checked, ClusterStatus, EndpointStatus, Forced, LeaderView, ObjectList, ObjectView, Resized,
     SessionDetails, SessionList, Sort,
 };
 
@@ -228,6 +229,86 @@ impl Admin {
             async move { AdminServiceClient::new(channel).force_release(request).await }
         });
         answer.await.map(|answer| Forced::from(answer.into_inner()))
+    }
+
+    /// Gives a semaphore another limit, if its version is still the one seen by [`inspect`](Self::inspect): growing grants at once,
+    /// shrinking takes nothing away but drains, zero pauses. Waiters that ask for more than the new limit fail.
+    ///
+    /// # Errors
+    /// [`Refusal::Conflict`](crate::Refusal::Conflict): it was resized meanwhile, also when a first attempt went unanswered and did
+    /// it. [`Refusal::NotFound`](crate::Refusal::NotFound). [`Refusal::WrongKind`](crate::Refusal::WrongKind). Else as [`Admin`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: it may have happened.
+    pub async fn resize(
+        &self,
+        name: &str,
+        limit: u32,
+        version: Version,
+        by: &str,
+    ) -> Result<Resized, Error> {
+        let answer = self.rpc.call(Repeat::Freely, |channel| {
+            let (name, by) = (name.to_owned(), by.to_owned());
+            let request = v1::ResizeRequest { name, limit, version: version.get(), by };
+            async move { AdminServiceClient::new(channel).resize(request).await }
+        });
+        let v1::ResizeResponse { version, revision } = answer.await?.into_inner();
+        Ok(Resized { version: Version::new(version), revision })
+    }
+
+    /// Takes the leadership of that term away and makes the first eligible candidate of that session the next leader, whatever its
+    /// priority: the revision.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`](crate::Refusal::NotFound): that term is over, also when a first attempt went unanswered and did it, or
+    /// the session has no such candidate. [`Refusal::WrongKind`](crate::Refusal::WrongKind). Else as [`Admin`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: it may have happened.
+    pub async fn transfer(
+        &self,
+        name: &str,
+        term: Token,
+        to: SessionId,
+        by: &str,
+    ) -> Result<u64, Error> {
+        let answer = self.rpc.call(Repeat::Freely, |channel| {
+            let (name, by) = (name.to_owned(), by.to_owned());
+            let (term, to_session) = (term.get(), to.get());
+            let request = v1::TransferRequest { name, term, to_session, by };
+            async move { AdminServiceClient::new(channel).transfer(request).await }
+        });
+        answer.await.map(|answer| answer.into_inner().revision)
+    }
+
+    /// Removes what stays by itself: a resized semaphore, a gate, a latch, a register, a counter, the result of a once: the revision.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`](crate::Refusal::NotFound), also when a first attempt went unanswered and did it.
+    /// [`Refusal::Busy`](crate::Refusal::Busy): it is held or waited for, or of a kind that goes by itself. Else as [`Admin`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: it may have happened.
+    pub async fn delete(&self, name: &str, by: &str) -> Result<u64, Error> {
+        let answer =
+            self.rpc.call(Repeat::Freely, |channel| {
+                let (name, by) = (name.to_owned(), by.to_owned());
+                async move {
+                    AdminServiceClient::new(channel).delete(v1::DeleteRequest { name, by }).await
+                }
+            });
+        answer.await.map(|answer| answer.into_inner().revision)
+    }
+
+    /// Who leads an election and who stands in it (linearizable).
+    ///
+    /// # Errors
+    /// [`Refusal::WrongKind`](crate::Refusal::WrongKind); else as [`Admin`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn election(&self, name: &str) -> Result<ElectionView, Error> {
+        crate::election::view(&self.rpc, name).await
     }
 
     /// Makes the leader hand over to the voter of that name (`None`: any). Says who leads then, if it is known.

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::Refusal;
+use crate::value::Value;
 
 /// Longest name, owner or session name, in bytes: the cluster's own limit.
 const TEXT_BYTES_MAX: usize = 512;
 /// Labels or metadata, keys and values together, in bytes: the cluster's own limit.
 const LABELS_BYTES_MAX: usize = 4 * 1024;
+/// The value of a register or a once, in bytes: the cluster's own limit.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// What a candidate or leader proclaims, in bytes: the cluster's own limit.
+const PROPOSAL_BYTES_MAX: usize = 4 * 1024;
 
 /// 1 to 512 bytes without control characters.
 pub(crate) fn text(field: &str, text: &str) -> Result<(), Refusal> {
@@ -33,6 +38,24 @@ pub(crate) fn labels(field: &str, labels: &BTreeMap<String, String>) -> Result<(
     if bytes > LABELS_BYTES_MAX {
         let words = format!("have {bytes} bytes, {LABELS_BYTES_MAX} are allowed");
         return Err(Refusal::invalid(field, words));
+    }
+    Ok(())
+}
+
+/// Of a register or a once: 64 KiB.
+pub(crate) fn value(field: &str, value: &Value) -> Result<(), Refusal> {
+    bytes(field, value, VALUE_BYTES_MAX)
+}
+
+/// What a candidate or leader proclaims: 4 KiB.
+pub(crate) fn proposal(field: &str, value: &Value) -> Result<(), Refusal> {
+    bytes(field, value, PROPOSAL_BYTES_MAX)
+}
+
+fn bytes(field: &str, value: &Value, max: usize) -> Result<(), Refusal> {
+    let bytes = value.as_bytes().len();
+    if bytes > max {
+        return Err(Refusal::invalid(field, format!("has {bytes} bytes, {max} are allowed")));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::error::ConfigError;
+use crate::follow::{Observation, Watch};
 use crate::ids::{SessionId, SessionSecret};
 use crate::rpc::Rpc;
 use crate::session::{ResumeBuilder, SessionBuilder};
@@ -57,6 +58,31 @@ impl Client {
     /// To take over a session of an earlier process, with its holds.
     pub fn resume(&self, session: SessionId, secret: SessionSecret) -> ResumeBuilder {
         ResumeBuilder::new(Arc::clone(&self.rpc), self.clock.clone(), session, secret)
+    }
+
+    /// Follows one election, vacancy included: first a view of it, then every change. Needs no session.
+    ///
+    /// ```no_run
+    /// # async fn example(client: conclave_client::Client) -> Result<(), conclave_client::Error> {
+    /// use conclave_client::Observed;
+    /// let mut changes = client.observe("scheduler");
+    /// while let Some(change) = changes.next().await {
+    ///     match change? {
+    ///         Observed::Elected { session_name, term, .. } => println!("{session_name} leads in term {term}"),
+    ///         Observed::Vacant { .. } => println!("nobody leads"),
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn observe(&self, name: &str) -> Observation {
+        Observation::new(Arc::clone(&self.rpc), name)
+    }
+
+    /// Follows all objects whose names begin with `prefix` (all that there are, when it is empty): first what there is, then
+    /// everything that happens, or what there is anew when something may have been missed. Needs no session.
+    pub fn watch(&self, prefix: &str) -> Watch {
+        Watch::new(Arc::clone(&self.rpc), prefix)
     }
 
     /// To look at the cluster, and the operator's verbs.

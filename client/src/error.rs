@@ -4,8 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use conclave_proto::v1;
+use serde::{Deserialize, Serialize};
+
 use crate::heldby::HeldBy;
-use crate::ids::Token;
+use crate::ids::{SessionId, Token, Version};
 use crate::state::{Lost, SessionEnd};
 
 /// Why a call of this crate failed.
@@ -73,10 +76,74 @@ pub enum Refusal {
     /// The wait ended and its outcome is no longer kept; it holds nothing.
     #[error("the wait ended and its outcome is no longer known")]
     Gone,
+    /// The object was made with another limit, count or number of parties than the request expects.
+    #[error("it was made with {object}, not with {request}")]
+    Mismatch {
+        /// What it was made with.
+        object: u64,
+        /// What the request expects.
+        request: u64,
+    },
+    /// More than there can be: permits above the limit of the semaphore, or above what is held.
+    #[error("the weight is {weight}, at most {max}")]
+    Weight {
+        /// What was asked for.
+        weight: u64,
+        /// What there is.
+        max: u64,
+    },
+    /// Only an upgradable hold, and once, may wait to write.
+    #[error("only an upgradable hold may wait to write")]
+    NotUpgradable,
+    /// Others read too; two readers that both wait to write would wait for each other. Release, then ask for write.
+    #[error("others read too, and two readers would wait for each other")]
+    WouldDeadlock,
+    /// The request would have closed a cycle of owners that wait for each other.
+    #[error("a deadlock: {}", cycle_text(cycle))]
+    Deadlock {
+        /// It begins with this request. Empty when it was not told.
+        cycle: Vec<DeadlockStep>,
+    },
+    /// The guard of the write does not hold (any more): nothing was written.
+    #[error("the guard does not hold any more")]
+    Guard,
+    /// The latch has fewer left to count down.
+    #[error("the latch has only {remaining} left")]
+    BelowZero {
+        /// How many.
+        remaining: u64,
+    },
+    /// The counter has no room for it.
+    #[error("the counter stands at {value} and has no room for it")]
+    Overflow {
+        /// What it is.
+        value: i64,
+    },
+    /// Another party left this generation of the barrier, which breaks when one is lost.
+    #[error("a party left this generation of the barrier")]
+    Broken,
+    /// So many runs of the once ended without a result.
+    #[error("{attempts} runs ended without a result")]
+    AttemptsExhausted {
+        /// How many.
+        attempts: u64,
+    },
+    /// The hold that was to be upgraded is gone.
+    #[error("the hold that was to be upgraded is gone")]
+    HoldLost,
+    /// It is not in the state that the caller relied upon: nothing was changed.
+    #[error("it has changed meanwhile ({})", conflict_text(*version))]
+    Conflict {
+        /// Its version now; `None`: it does not exist.
+        version: Option<Version>,
+    },
+    /// It is held or waited for, or of a kind that goes by itself.
+    #[error("it is in use")]
+    Busy,
     /// A limit was met.
     #[error("limit {what} of {max} is reached")]
     Limit {
-        /// Which one: `SESSIONS`, `OBJECTS`, `HOLDS`, `WAITERS_OF_OBJECT`, `WAITERS`, `WINDOW`.
+        /// Which one: `SESSIONS`, `OBJECTS`, `HOLDS`, `OF_SESSION`, `WAITERS_OF_OBJECT`, `WAITERS`, `WINDOW`, `VALUES`, `COUNT_KEYS`.
         what: String,
         /// How many there may be; zero when the server did not say.
         max: u64,
@@ -112,9 +179,51 @@ impl Refusal {
         matches!(self, Self::Limit { .. } | Self::Gone)
     }
 
+    /// An answer to another question: the server does not speak this version.
+    pub(crate) fn unexpected() -> Self {
+        Self::Other {
+            reason: "UNEXPECTED_ANSWER".to_owned(),
+            message: "the server answered something else than what was asked".to_owned(),
+        }
+    }
+
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self::Invalid { field: field.to_owned(), message: message.into() }
     }
+}
+
+/// One step of a deadlock: this owner waits for something that the next one has or wants first, and the last one for the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadlockStep {
+    /// Whose request it is.
+    pub session: SessionId,
+    /// That session's name.
+    pub session_name: String,
+    /// Who within the session.
+    pub owner: String,
+    /// The object that it waits for.
+    pub name: String,
+}
+
+impl fmt::Display for DeadlockStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} waits for {}", self.owner, self.session_name, self.name)
+    }
+}
+
+impl From<v1::DeadlockEdge> for DeadlockStep {
+    fn from(edge: v1::DeadlockEdge) -> Self {
+        let v1::DeadlockEdge { session, session_name, owner, name } = edge;
+        Self { session: SessionId::new(session), session_name, owner, name }
+    }
+}
+
+fn cycle_text(cycle: &[DeadlockStep]) -> String {
+    cycle.iter().map(DeadlockStep::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn conflict_text(version: Option<Version>) -> String {
+    version.map_or_else(|| "it does not exist".to_owned(), |version| format!("version {version}"))
 }
 
 /// No decision was learned in time.
@@ -162,11 +271,11 @@ pub enum ConfigError {
     },
 }
 
-/// Why [`Mutex::try_lock`](crate::Mutex::try_lock) has no guard.
+/// Why a `try_` has no guard.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryLockError {
-    /// Others hold it, or wait for it.
+    /// Others hold it, or wait for it: who.
     #[error("held by {0}")]
     Held(HeldBy),
     /// It could not be asked or was refused.
@@ -185,7 +294,7 @@ impl TryLockError {
     }
 }
 
-/// Why [`Mutex::lock_timeout`](crate::Mutex::lock_timeout) has no guard.
+/// Why an acquire with a time has no guard.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockTimeoutError {

@@ -6,7 +6,9 @@ use std::fmt;
 use conclave_proto::v1;
 use serde::{Deserialize, Serialize};
 
+use crate::demand::Demand;
 use crate::ids::{SessionId, Token};
+use crate::value::Value;
 
 /// Who holds it, and how many wait.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct HeldBy {
     pub holders_total: u32,
     /// How many wait.
     pub queue_len: u32,
+    /// The object that is in the way: the only one, or the first of several that could not be had. Empty when it was not told.
+    #[serde(default)]
+    pub name: String,
 }
 
 /// One holder.
@@ -32,6 +37,10 @@ pub struct Holder {
     pub token: Token,
     /// Whether it holds, or only still occupies.
     pub state: HoldState,
+    /// What it holds of the object.
+    pub demand: Demand,
+    /// What a leader proclaims; `None`: no election.
+    pub value: Option<Value>,
     /// Who within the session, if it said so.
     pub owner: Option<String>,
     /// What came with the acquire.
@@ -120,6 +129,8 @@ impl From<v1::Holder> for Holder {
             labels: holder.labels.into_iter().collect(),
             token: Token::new(holder.token),
             state: HoldState::from_wire(holder.state).unwrap_or(HoldState::Unknown),
+            demand: Demand::from(holder.demand),
+            value: holder.value.map(Value::from),
             owner: holder.owner,
             metadata: holder.metadata.into_iter().collect(),
             held_ms: holder.held_ms,
@@ -133,6 +144,7 @@ impl From<v1::HeldBy> for HeldBy {
             holders: held.holders.into_iter().map(Holder::from).collect(),
             holders_total: held.holders_total,
             queue_len: held.queue_len,
+            name: held.name,
         }
     }
 }

@@ -55,6 +55,11 @@ number!(
     /// A session of the cluster, never reused.
     SessionId
 );
+number!(
+    /// A state of an object: each change gives it a larger one than anything had before. Never reused, also if the object
+    /// vanished and came back.
+    Version
+);
 
 /// The 128 random bits that prove that a caller owns its session. Whoever has them may take the session over.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -22,42 +22,82 @@
 #![warn(missing_docs)]
 
 mod admin;
+mod all;
+mod barrier;
 mod check;
 mod client;
 mod clock;
+mod counter;
+mod demand;
 mod directory;
+mod edit;
+mod election;
 mod error;
-mod guard;
+mod follow;
+mod gate;
+mod grant;
 mod heldby;
 mod ids;
+mod latch;
+mod leading;
 mod lease;
 mod link;
 mod mutex;
+mod note;
+mod once;
+mod progress;
 mod reason;
+mod register;
+mod request;
 mod rpc;
+mod rwlock;
+mod semaphore;
 mod session;
 mod state;
 #[cfg(test)]
 mod tests;
+mod value;
 mod view;
 
 /// Helpers inside one process, without a cluster.
 pub use conclave_local as local;
+/// Tells work that runs [while leading](Election::run_as_leader) to stop.
+pub use tokio_util::sync::CancellationToken;
 
 pub use crate::admin::{Admin, Consistency, ListOptions};
+pub use crate::all::{AcquireAll, AllGuard, Want};
+pub use crate::barrier::{Barrier, BarrierPass};
 pub use crate::client::{Client, ClientBuilder};
-pub use crate::error::{ConfigError, Error, LockTimeoutError, NotAnswered, Refusal, TryLockError};
-pub use crate::guard::MutexGuard;
+pub use crate::counter::Counter;
+pub use crate::demand::Demand;
+pub use crate::election::{Candidacy, Candidate, Election, ElectionView, Leadership};
+pub use crate::error::{
+    ConfigError, DeadlockStep, Error, LockTimeoutError, NotAnswered, Refusal, TryLockError,
+};
+pub use crate::follow::{Observation, Watch};
+pub use crate::gate::Gate;
+pub use crate::grant::{AdoptedGuard, Grant};
 pub use crate::heldby::{HeldBy, HoldState, Holder};
-pub use crate::ids::{SessionId, SessionSecret, Token};
-pub use crate::mutex::{Mutex, Progress};
+pub use crate::ids::{SessionId, SessionSecret, Token, Version};
+pub use crate::latch::{Latch, LatchState};
+pub use crate::leading::Led;
+pub use crate::mutex::{Mutex, MutexGuard};
+pub use crate::note::{Note, Observed, Watched};
+pub use crate::once::{Once, OnceError, OnceResult, OnceRun, Turn};
+pub use crate::progress::Progress;
+pub use crate::register::{Register, RegisterEntry};
+pub use crate::rwlock::{
+    ChangeError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, UpgradeError,
+};
+pub use crate::semaphore::{Semaphore, SemaphorePermit};
 pub use crate::session::{
     Contention, HoldWatch, ResumeBuilder, Resumed, Session, SessionBuilder, UnadoptedHold,
 };
 pub use crate::state::{Lost, LostReason, SessionEnd, SessionState};
+pub use crate::value::Value;
 pub use crate::view::{
-    Blocker, Checked, ClusterStatus, EndpointStatus, Forced, Kind, LeaderView, NodeView,
-    ObjectLine, ObjectList, ObjectView, Role, SessionDetails, SessionHold, SessionLine,
+    Blocker, Checked, ClusterStatus, Detail, EndpointStatus, Forced, Kind, LeaderView, NodeView,
+    ObjectLine, ObjectList, ObjectView, Resized, Role, SessionDetails, SessionHold, SessionLine,
     SessionList, SessionWait, Sort, Statistics, Waiter,
 };
 

@@ -1,6 +1,7 @@
 //! The one place where reasons of the wire become types. A reason decides; a code only where there is no reason, prose never.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use conclave_proto::v1;
@@ -8,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::error::Refusal;
-use crate::ids::Token;
+use crate::ids::{Token, Version};
 
 /// What an answer that is no result means for the one who asked.
 #[derive(Debug, Clone)]
@@ -90,7 +91,7 @@ pub(crate) fn of_status(status: &Status) -> Verdict {
 
 fn of_reason(reason: &str, message: String, metadata: &HashMap<String, String>) -> Verdict {
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
-    let number = |key: &str| metadata.get(key).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let number = |key: &str| parsed(metadata, key).unwrap_or(0);
     let again = |may_have_happened, leader| {
         let message = if message.is_empty() { reason.to_owned() } else { message.clone() };
         Verdict::Again(Again { leader, may_have_happened, message, ..Again::default() })
@@ -99,7 +100,7 @@ fn of_reason(reason: &str, message: String, metadata: &HashMap<String, String>) 
         "NOT_LEADER" => {
             return again(false, Hint::new(&text("leader_name"), &text("leader_address")));
         }
-        "UNKNOWN_OUTCOME" | "NO_QUORUM" => return again(true, None),
+        "UNKNOWN_OUTCOME" | "NO_QUORUM" | "NODE_BEHIND" => return again(true, None),
         // Refused before anything was proposed.
         "OVERLOADED" | "SHUTTING_DOWN" => return again(false, None),
         "SESSION_EXPIRED" => Refusal::SessionExpired,
@@ -110,6 +111,20 @@ fn of_reason(reason: &str, message: String, metadata: &HashMap<String, String>) 
         "SEQ_REUSED" => Refusal::SeqReused,
         "SEQ_GONE" => Refusal::Gone,
         "NOT_FOUND" => Refusal::NotFound { message },
+        "MISMATCH" => Refusal::Mismatch { object: number("object"), request: number("request") },
+        "WEIGHT_OVER_LIMIT" => Refusal::Weight { weight: number("weight"), max: number("max") },
+        "NOT_UPGRADABLE" => Refusal::NotUpgradable,
+        "WOULD_DEADLOCK" => Refusal::WouldDeadlock,
+        // The cycle is an answer of its own where there is room for it.
+        "DEADLOCK" => Refusal::Deadlock { cycle: Vec::new() },
+        "GUARD" => Refusal::Guard,
+        "BELOW_ZERO" => Refusal::BelowZero { remaining: number("remaining") },
+        "OVERFLOW" => Refusal::Overflow { value: parsed(metadata, "value").unwrap_or(0) },
+        "BROKEN" => Refusal::Broken,
+        "ATTEMPTS_EXHAUSTED" => Refusal::AttemptsExhausted { attempts: number("attempts") },
+        "HOLD_LOST" => Refusal::HoldLost,
+        "CONFLICT" => Refusal::Conflict { version: parsed(metadata, "version").map(Version::new) },
+        "BUSY" => Refusal::Busy,
         _ => match (reason.strip_prefix("LIMIT_"), reason.strip_prefix("INVALID_")) {
             (Some(what), _) => Refusal::Limit { what: what.to_owned(), max: number("max") },
             (_, Some(what)) => {
@@ -121,6 +136,10 @@ fn of_reason(reason: &str, message: String, metadata: &HashMap<String, String>) 
         },
     };
     Verdict::Refused(refusal)
+}
+
+fn parsed<T: FromStr>(metadata: &HashMap<String, String>, key: &str) -> Option<T> {
+    metadata.get(key).and_then(|text| text.parse().ok())
 }
 
 #[cfg(test)]

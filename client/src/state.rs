@@ -85,6 +85,13 @@ pub enum LostReason {
         /// Who did it.
         by: String,
     },
+    /// A higher priority waited for the leadership for longer than its leader wished to keep it.
+    Preempted,
+    /// An operator handed the leadership over.
+    Transferred {
+        /// Who did it.
+        by: String,
+    },
     /// The session was resumed and this hold was not adopted in time.
     NotAdopted,
     /// The cluster no longer lists it, or lists it as taken away without a reason this version knows.
@@ -97,6 +104,8 @@ impl fmt::Display for LostReason {
             Self::SessionEnded(end) => write!(f, "its session ended ({end})"),
             Self::MaxHold => f.write_str("it was held longer than its max-hold"),
             Self::ForceReleased { by } => write!(f, "it was force-released by {by}"),
+            Self::Preempted => f.write_str("a higher priority waited for it"),
+            Self::Transferred { by } => write!(f, "it was transferred by {by}"),
             Self::NotAdopted => f.write_str("it was not adopted in time"),
             Self::Revoked => f.write_str("the cluster took it away"),
         }

@@ -1,5 +1,6 @@
 //! What looking shows, in types of this crate: made for printing, also as JSON, whose keys are the field names.
 
+mod detail;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -7,9 +8,11 @@ use std::collections::BTreeMap;
 use conclave_proto::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+pub use self::detail::Detail;
+use crate::demand::Demand;
+use crate::error::{DeadlockStep, Error};
 use crate::heldby::{HoldState, Holder};
-use crate::ids::{SessionId, Token};
+use crate::ids::{SessionId, Token, Version};
 
 /// The kind of an object: one per name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,14 +21,42 @@ use crate::ids::{SessionId, Token};
 pub enum Kind {
     /// A mutex.
     Mutex,
+    /// A read-write lock.
+    #[serde(rename = "rwlock")]
+    RwLock,
+    /// A semaphore.
+    Semaphore,
+    /// An election.
+    Election,
+    /// A once.
+    Once,
+    /// A latch.
+    Latch,
+    /// A gate.
+    Gate,
+    /// A barrier.
+    Barrier,
+    /// A register.
+    Register,
+    /// A counter.
+    Counter,
     /// A kind that this version does not know.
     Unknown,
 }
 
 impl Kind {
-    fn from_wire(kind: i32) -> Self {
+    pub(crate) fn from_wire(kind: i32) -> Self {
         match v1::Kind::try_from(kind) {
             Ok(v1::Kind::Mutex) => Self::Mutex,
+            Ok(v1::Kind::Rwlock) => Self::RwLock,
+            Ok(v1::Kind::Semaphore) => Self::Semaphore,
+            Ok(v1::Kind::Election) => Self::Election,
+            Ok(v1::Kind::Once) => Self::Once,
+            Ok(v1::Kind::Latch) => Self::Latch,
+            Ok(v1::Kind::Gate) => Self::Gate,
+            Ok(v1::Kind::Barrier) => Self::Barrier,
+            Ok(v1::Kind::Register) => Self::Register,
+            Ok(v1::Kind::Counter) => Self::Counter,
             Ok(v1::Kind::Unspecified) | Err(_) => Self::Unknown,
         }
     }
@@ -35,6 +66,15 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Mutex => "mutex",
+            Self::RwLock => "rwlock",
+            Self::Semaphore => "semaphore",
+            Self::Election => "election",
+            Self::Once => "once",
+            Self::Latch => "latch",
+            Self::Gate => "gate",
+            Self::Barrier => "barrier",
+            Self::Register => "register",
+            Self::Counter => "counter",
             Self::Unknown => "unknown",
         })
     }
@@ -148,6 +188,12 @@ pub struct ObjectView {
     pub queue: Vec<Waiter>,
     /// How many wait.
     pub queue_len: u32,
+    /// Candidates that stand aside, in the order in which they would be served; perhaps not all.
+    pub aside: Vec<Waiter>,
+    /// What it is besides; `None`: nothing more.
+    pub detail: Option<Detail>,
+    /// A cycle of owners that one of the waiters is part of; empty: none was found.
+    pub deadlock: Vec<DeadlockStep>,
     /// Since the object appeared.
     pub statistics: Statistics,
     /// Decided at.
@@ -165,8 +211,10 @@ pub struct Waiter {
     pub labels: BTreeMap<String, String>,
     /// Higher goes first.
     pub priority: i32,
-    /// Counts from 1.
+    /// Counts from 1; zero: it stands aside.
     pub position: u32,
+    /// What it waits for.
+    pub demand: Demand,
     /// Who within the session, if it said so.
     pub owner: Option<String>,
     /// For how long, in milliseconds, by the answering node's wall clock.
@@ -188,6 +236,8 @@ pub struct Statistics {
     pub cancels: u64,
     /// Holds that ended by expiry, revocation or force.
     pub losses: u64,
+    /// Waits and calls that passed without a hold.
+    pub passes: u64,
     /// The longest queue.
     pub queue_len_max: u32,
 }
@@ -298,8 +348,10 @@ pub struct SessionDetails {
 /// One hold of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionHold {
-    /// Of the object.
+    /// Of its first object.
     pub name: String,
+    /// How many objects it has besides.
+    pub others: u32,
     /// Of the object.
     pub kind: Kind,
     /// Of the grant.
@@ -313,8 +365,10 @@ pub struct SessionHold {
 /// One wait of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionWait {
-    /// Of the object.
+    /// Of its first object.
     pub name: String,
+    /// How many objects it has besides.
+    pub others: u32,
     /// Of the object.
     pub kind: Kind,
     /// Counts from 1.
@@ -345,6 +399,15 @@ pub struct Blocker {
 pub struct Forced {
     /// It stays occupied until its client says that it stopped, or surely did; else it is free.
     pub revoked: bool,
+    /// Decided at.
+    pub revision: u64,
+}
+
+/// What a resize did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resized {
+    /// The new one, for the next resize.
+    pub version: Version,
     /// Decided at.
     pub revision: u64,
 }

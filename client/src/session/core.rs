@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use conclave_proto::v1;
+use conclave_proto::v1::call_request::Op as Wire;
 use conclave_proto::v1::stream_request::Message;
-
 use tokio::sync::oneshot;
 
 use crate::clock::Moment;
@@ -17,7 +17,7 @@ use crate::session::command::{Answer, Call, Op, WaitPlan};
 use crate::session::handle::Handle;
 use crate::session::hold::HoldCore;
 use crate::session::pulse::Pulse;
-use crate::session::shared::{Identity, Shared};
+use crate::session::shared::Shared;
 use crate::session::window::Window;
 use crate::state::{Lost, LostReason, SessionEnd, SessionState};
 
@@ -35,6 +35,8 @@ pub(crate) enum Flow {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) call: Call,
+    /// The same in every repetition, but for what is left of the wait.
+    wire: Wire,
     /// (revision, n) of the newest answer; older ones do not count.
     pub(super) newest: (u64, u32),
     /// It may be known to the cluster.
@@ -43,7 +45,22 @@ pub(super) struct Pending {
     pub(super) cancelled: bool,
     /// Sent again then, after an answer that decided nothing.
     pub(super) again_at: Option<Moment>,
-    since: Moment,
+    pub(super) since: Moment,
+}
+
+impl Pending {
+    /// The token of the hold that it is about, as it is sent.
+    pub(super) fn token(&self) -> Option<u64> {
+        match &self.wire {
+            Wire::Release(op) => Some(op.token),
+            Wire::Adopt(op) => Some(op.token),
+            Wire::Downgrade(op) => Some(op.token),
+            Wire::Upgrade(op) => Some(op.token),
+            Wire::Proclaim(op) => Some(op.term),
+            Wire::Complete(op) => Some(op.token),
+            Wire::Acquire(_) | Wire::SetEligible(_) | Wire::Edit(_) => None,
+        }
+    }
 }
 
 /// A hold that was granted and neither given back nor said to be no longer used.
@@ -53,17 +70,18 @@ pub(super) struct Held {
     pub(super) granted_at: u64,
     /// Its guard is gone and the release is on its way.
     pub(super) releasing: bool,
+    /// It may have ended or changed its token: the answer that is on its way says so, and an attach does not judge it.
+    pub(super) settling: bool,
+}
+
+impl Held {
+    pub(super) const fn new(core: Arc<HoldCore>, granted_at: u64) -> Self {
+        Self { core, granted_at, releasing: false, settling: false }
+    }
 }
 
 /// Who released a hold that was lost, and what to answer once the cluster has heard that it is no longer used.
 pub(crate) type Release = (oneshot::Sender<Answer>, Lost);
-
-/// What a close needs.
-#[derive(Debug)]
-pub(crate) struct Goodbye {
-    pub(crate) ended: Option<SessionEnd>,
-    pub(crate) key: v1::SessionKey,
-}
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -73,7 +91,7 @@ pub(crate) struct Core {
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) window: Window,
     /// Arrived, but too far ahead to be sent.
-    backlog: BTreeSet<u64>,
+    pub(super) backlog: BTreeSet<u64>,
     pub(super) held: HashMap<u64, Held>,
     /// Holds of a resumed session that were not adopted yet: claimed, so that an attach releases none.
     pub(super) unadopted: BTreeSet<u64>,
@@ -84,10 +102,17 @@ pub(crate) struct Core {
     /// Lost holds that are no longer used, until the cluster has heard of it.
     pub(super) stopped: BTreeMap<u64, Option<Release>>,
     pub(super) connected: bool,
+    /// Of the last attempt to attach: they rise, so that one that comes late judges nothing.
+    pub(super) attaches: u64,
     pub(crate) out: Vec<v1::StreamRequest>,
     /// How long a call that does not wait may go unanswered while there is no connection.
     request_timeout: Duration,
-    over: bool,
+    pub(super) over: bool,
+}
+
+/// Whoever dropped the other end does not want to know.
+pub(super) fn tell(reply: oneshot::Sender<Answer>, answer: Answer) {
+    let _ = reply.send(answer);
 }
 
 impl Core {
@@ -107,6 +132,7 @@ impl Core {
             early_losses: HashMap::new(),
             stopped: BTreeMap::new(),
             connected: false,
+            attaches: 0,
             out: Vec::new(),
             over: false,
         }
@@ -135,23 +161,14 @@ impl Core {
             return;
         }
         self.window.arrived(seq);
-        if let Op::Release { token } = call.op
-            && !self.begin_release(token)
-        {
-            match self.held.remove(&token).and_then(|held| held.core.lost().cloned()) {
-                Some(lost) => self.stop_using(token, call.reply.map(|reply| (reply, lost))),
-                None => {
-                    if let Some(reply) = call.reply {
-                        // Whoever dropped the other end does not want to know.
-                        let _ = reply.send(Answer::Refused(Refusal::NotHolder));
-                    }
-                }
-            }
+        let Some(call) = self.admit(call) else {
             self.seen(seq, now);
             return;
-        }
+        };
+        let wire = call.op.to_wire();
         let pending = Pending {
             call,
+            wire,
             newest: (0, 0),
             sent: false,
             cancelled: false,
@@ -166,15 +183,31 @@ impl Core {
         }
     }
 
-    /// False: it is not sent, since the hold was lost (then the cluster hears that its user stopped) or is not known.
-    fn begin_release(&mut self, token: u64) -> bool {
-        match self.held.get_mut(&token) {
-            Some(held) if held.core.lost().is_none() => {
-                held.releasing = true;
-                true
-            }
-            Some(_) | None => false,
+    /// The call, if it is to be sent. What is asked of a hold that was lost, or is not known, is answered here; of a lost one that
+    /// is given back the cluster hears that its user stopped.
+    fn admit(&mut self, call: Call) -> Option<Call> {
+        let Some(hold) = call.op.hold() else { return Some(call) };
+        let token = hold.token();
+        let is_release = matches!(call.op, Op::Release { .. });
+        let settles = call.op.settles_hold();
+        let lost = hold.lost().cloned();
+        if lost.is_none()
+            && let Some(held) = self.held.get_mut(&token)
+        {
+            held.releasing |= is_release;
+            held.settling |= settles;
+            return Some(call);
         }
+        match (lost, call.reply) {
+            (Some(lost), reply) if is_release => {
+                self.held.remove(&token);
+                self.stop_using(token, reply.map(|reply| (reply, lost)));
+            }
+            (Some(lost), Some(reply)) => tell(reply, Answer::Lost(lost)),
+            (None, Some(reply)) => tell(reply, Answer::Refused(Refusal::NotHolder)),
+            (_, None) => {}
+        }
+        None
     }
 
     /// Says that a lost hold is no longer used, now and after each reconnect until it was heard; then `release` is answered.
@@ -212,14 +245,20 @@ impl Core {
             return;
         }
         pending.sent = true;
-        let op = match &pending.call.op {
-            Op::Acquire(acquire) => {
-                let wait = Some(pending.call.wait.to_wire(now));
-                v1::call_request::Op::Acquire(v1::AcquireOp { wait, ..(**acquire).clone() })
+        let mut op = pending.wire.clone();
+        match &mut op {
+            Wire::Acquire(v1::AcquireOp { wait, .. })
+            | Wire::Upgrade(v1::UpgradeOp { wait, .. }) => {
+                *wait = Some(pending.call.wait.to_wire(now));
             }
-            Op::Release { token } => v1::call_request::Op::Release(v1::ReleaseOp { token: *token }),
-            Op::Adopt { token } => v1::call_request::Op::Adopt(v1::AdoptOp { token: *token }),
-        };
+            Wire::Release(_)
+            | Wire::Adopt(_)
+            | Wire::Downgrade(_)
+            | Wire::Proclaim(_)
+            | Wire::SetEligible(_)
+            | Wire::Complete(_)
+            | Wire::Edit(_) => {}
+        }
         self.send(Message::Call(v1::CallRequest { seq, seen_through, op: Some(op) }));
     }
 
@@ -239,9 +278,13 @@ impl Core {
     /// Gives back what was granted to nobody.
     pub(super) fn give_back(&mut self, token: u64, granted_at: u64, now: Moment) {
         let core = HoldCore::new(token, 0);
-        self.held.insert(token, Held { core, granted_at, releasing: true });
+        self.held.insert(token, Held::new(Arc::clone(&core), granted_at));
+        self.ask_for_nobody(Op::Release { hold: core }, now);
+    }
+
+    /// A call of the task itself.
+    pub(super) fn ask_for_nobody(&mut self, op: Op, now: Moment) {
         let seq = self.shared.take_seq();
-        let op = Op::Release { token };
         self.on_call(seq, Call { op, wait: WaitPlan::None, progress: None, reply: None }, now);
     }
 
@@ -299,11 +342,9 @@ impl Core {
             let end = match (&pending.call.op, pending.call.wait) {
                 _ if self.connected || pending.call.reply.is_none() => None,
                 // A release goes on until the session ends, and so does a wait without end.
-                (Op::Release { .. }, _) | (Op::Acquire(_), WaitPlan::Forever) => None,
-                (Op::Acquire(_) | Op::Adopt { .. }, WaitPlan::Until(end)) => Some(end),
-                (Op::Acquire(_) | Op::Adopt { .. }, WaitPlan::None | WaitPlan::Forever) => {
-                    Some(pending.since)
-                }
+                (Op::Release { .. } | Op::ReleasePart { .. }, _) | (_, WaitPlan::Forever) => None,
+                (_, WaitPlan::Until(end)) => Some(end),
+                (_, WaitPlan::None) => Some(pending.since),
             };
             if end.is_some_and(|end| end.plus(self.request_timeout) <= now) {
                 given_up.push(*seq);
@@ -318,7 +359,7 @@ impl Core {
                 let after = now.since(pending.since);
                 if let Some(reply) = pending.call.reply.take() {
                     let last = "the connection is away".to_owned();
-                    let _ = reply.send(Answer::NotAnswered(NotAnswered { after, last }));
+                    tell(reply, Answer::NotAnswered(NotAnswered { after, last }));
                 }
             }
             self.on_cancel(seq, now);
@@ -336,48 +377,6 @@ impl Core {
         self.shared.publish(state);
     }
 
-    /// Whether the session is over, by whoever noticed first; then everything is told so, once. A close by this client is
-    /// over only when its command comes, which is on its way: the cluster must hear of it.
-    pub(crate) fn check_end(&mut self) -> bool {
-        if !self.over
-            && let Some(end) =
-                self.shared.ended().filter(|end| **end != SessionEnd::Closed).cloned()
-        {
-            self.end(end);
-        }
-        self.over
-    }
-
-    /// The session is over: every guard is lost, every wait fails, nothing is granted any more.
-    pub(crate) fn end(&mut self, end: SessionEnd) {
-        if self.over {
-            return;
-        }
-        self.over = true;
-        self.connected = false;
-        self.out.clear();
-        let end = self.shared.end(end).clone();
-        let now = self.now();
-        for held in self.held.values() {
-            held.core.lose(self.lost(LostReason::SessionEnded(end.clone()), now));
-        }
-        for (_, pending) in self.pending.drain() {
-            if let Some(reply) = pending.call.reply {
-                let _ = reply.send(Answer::Ended(end.clone()));
-            }
-        }
-        self.backlog.clear();
-        // Their guards are gone, and whether their releases came in time is not known. A close frees its holds by itself.
-        let releasing = self.held.extract_if(|_, held| held.releasing).map(|(token, _)| token);
-        if end == SessionEnd::Closed {
-            releasing.for_each(drop);
-        } else {
-            self.stopped.extend(releasing.map(|token| (token, None)));
-        }
-        self.publish(now);
-        tracing::info!(session = %self.shared.identity.id, %end, "session ended");
-    }
-
     pub(super) fn lost(&self, reason: LostReason, now: Moment) -> Lost {
         Lost::new(reason, now, self.shared.lease.renewed_at(), self.shared.clock.clone())
     }
@@ -388,74 +387,5 @@ impl Core {
         self.out.clear();
         self.pulse.forget();
         self.publish(now);
-    }
-
-    /// What this client believes, for the first message of the next stream. Whatever lies below `next_seq` is judged by it, also
-    /// when it arrives late: so calls are listed that were never sent, for by then they may have been.
-    pub(crate) fn attach(&self) -> Message {
-        let believed = self.held.iter().filter(|(_, held)| held.core.lost().is_none());
-        let held = believed.map(|(token, _)| *token).chain(self.unadopted.iter().copied());
-        Message::Attach(v1::AttachRequest {
-            key: Some(self.shared.key()),
-            held: held.collect(),
-            waiting: self.pending.keys().copied().collect(),
-            next_seq: self.window.next_seq(),
-        })
-    }
-
-    /// Nobody holds on to this session any more, or somebody closed it.
-    pub(crate) fn shared_end(&self, end: SessionEnd) {
-        self.shared.end(end);
-    }
-
-    pub(crate) fn lease_is_alive(&self) -> bool {
-        self.shared.lease.is_alive(self.now())
-    }
-
-    /// Ends the session on this side; what it takes to end it on the other, unless it ended otherwise before.
-    pub(crate) fn goodbye(&mut self) -> Goodbye {
-        self.end(SessionEnd::Closed);
-        let ended = Some(self.ended()).filter(|end| *end != SessionEnd::Closed);
-        Goodbye { ended, key: self.shared.key() }
-    }
-
-    /// How it ended; of a session that has not ended: expired, since its task asks only after the end.
-    pub(crate) fn ended(&self) -> SessionEnd {
-        self.shared.ended().cloned().unwrap_or(SessionEnd::Expired)
-    }
-
-    pub(crate) fn identity(&self) -> Identity {
-        self.shared.identity
-    }
-
-    /// Tokens of lost holds whose users stopped, not confirmed by the cluster.
-    pub(crate) fn take_stopped(&mut self) -> BTreeMap<u64, Option<Release>> {
-        std::mem::take(&mut self.stopped)
-    }
-
-    /// A call after the end is answered at once, unless it gives a lost hold back: then the token whose use has stopped, and whom
-    /// to tell when the cluster has heard so.
-    pub(crate) fn call_after_end(&mut self, call: Call) -> Option<(u64, Option<Release>)> {
-        let (answer, reply) = match (call.op, call.reply) {
-            (Op::Release { token }, reply) => {
-                let held = self.held.remove(&token);
-                match held.and_then(|held| held.core.lost().cloned()) {
-                    None => (Answer::Refused(Refusal::NotHolder), reply),
-                    // A close frees its holds by itself.
-                    Some(lost)
-                        if *lost.reason() == LostReason::SessionEnded(SessionEnd::Closed) =>
-                    {
-                        (Answer::Lost(lost), reply)
-                    }
-                    Some(lost) => return Some((token, reply.map(|reply| (reply, lost)))),
-                }
-            }
-            (Op::Acquire(_) | Op::Adopt { .. }, reply) => (Answer::Ended(self.ended()), reply),
-        };
-        if let Some(reply) = reply {
-            // Whoever dropped the other end does not want to know.
-            let _ = reply.send(answer);
-        }
-        None
     }
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use tokio::sync::{Notify, oneshot};
 
 use crate::ids::Token;
-use crate::session::command::Answer;
+use crate::session::command::{Answer, Op, WaitPlan};
 use crate::session::handle::Handle;
 use crate::session::shared::Shared;
 use crate::state::{Lost, LostReason};
@@ -25,7 +25,8 @@ pub struct Contention {
 
 #[derive(Debug)]
 pub(crate) struct HoldCore {
-    pub(crate) token: u64,
+    /// An upgrade gives it another one, in the session's task; everywhere else it may be the one before.
+    token: AtomicU64,
     lost: OnceLock<Lost>,
     /// Packed [`Contention`].
     contention: AtomicU64,
@@ -37,11 +38,20 @@ impl HoldCore {
     pub(crate) fn new(token: u64, waiting: u32) -> Arc<Self> {
         let contention = Contention { waiting, highest_priority: 0 };
         Arc::new(Self {
-            token,
+            token: AtomicU64::new(token),
             lost: OnceLock::new(),
             contention: AtomicU64::new(pack(contention)),
             changed: Notify::new(),
         })
+    }
+
+    pub(crate) fn token(&self) -> u64 {
+        self.token.load(Ordering::Acquire)
+    }
+
+    /// It was upgraded: the old token is dead.
+    pub(crate) fn set_token(&self, token: u64) {
+        self.token.store(token, Ordering::Release);
     }
 
     pub(crate) fn lose(&self, lost: Lost) {
@@ -52,6 +62,10 @@ impl HoldCore {
 
     pub(crate) fn lost(&self) -> Option<&Lost> {
         self.lost.get()
+    }
+
+    pub(crate) fn contention(&self) -> Contention {
+        unpack(self.contention.load(Ordering::Acquire))
     }
 
     pub(crate) fn set_contention(&self, contention: Contention) {
@@ -78,10 +92,10 @@ pub struct HoldWatch {
 }
 
 impl HoldWatch {
-    /// The fencing token.
+    /// The fencing token. An upgrade of a read-write lock changes it.
     #[must_use]
     pub fn token(&self) -> Token {
-        Token::new(self.core.token)
+        Token::new(self.core.token())
     }
 
     /// Whether the hold may be relied upon now. Reads the clock; once false, false for good.
@@ -115,7 +129,7 @@ impl HoldWatch {
     /// Who waits behind this holder, as far as it was told.
     #[must_use]
     pub fn contention(&self) -> Contention {
-        unpack(self.core.contention.load(Ordering::Acquire))
+        self.core.contention()
     }
 
     /// Resolves as soon as somebody waits behind this holder: a hint to finish early. Never resolves for a hold that is lost
@@ -163,8 +177,12 @@ impl Hold {
         &self.handle
     }
 
+    pub(crate) fn core(&self) -> &Arc<HoldCore> {
+        &self.core
+    }
+
     pub(crate) fn token(&self) -> Token {
-        Token::new(self.core.token)
+        Token::new(self.core.token())
     }
 
     pub(crate) fn is_valid(&self) -> bool {
@@ -175,18 +193,31 @@ impl Hold {
         HoldWatch { core: Arc::clone(&self.core), shared: Arc::clone(&self.handle.shared) }
     }
 
+    /// The cluster ended it as it was asked to: nothing is left to give back.
+    pub(crate) fn disarm(mut self) {
+        self.armed = false;
+    }
+
+    /// Asks for a change of it and waits for the answer; dropping the future withdraws it.
+    pub(crate) async fn change(&self, op: Op, wait: WaitPlan) -> Answer {
+        if let Some(lost) = self.watch().lost_now() {
+            return Answer::Lost(lost);
+        }
+        self.handle.call(op, wait, None).await
+    }
+
     /// Gives it back and waits for the word of the cluster.
     pub(crate) async fn release(mut self) -> Answer {
         let lost = self.watch().lost_now();
         let (reply, answer) = oneshot::channel();
         self.armed = false;
-        self.handle.release(self.core.token, Some(reply));
+        self.handle.release(Arc::clone(&self.core), Some(reply));
         match (lost, answer.await) {
             (Some(lost), _) => Answer::Lost(lost),
             (None, Ok(answer)) => answer,
             (None, Err(_)) => match self.watch().lost_now() {
                 Some(lost) => Answer::Lost(lost),
-                None => Answer::Released,
+                None => Answer::Done,
             },
         }
     }
@@ -195,7 +226,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.armed {
-            self.handle.release(self.core.token, None);
+            self.handle.release(Arc::clone(&self.core), None);
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod actor;
 mod afterlife;
+mod answers;
 pub(crate) mod command;
 pub(crate) mod core;
+mod ending;
 pub(crate) mod handle;
 pub(crate) mod hold;
 mod inbound;
@@ -11,6 +13,7 @@ mod open;
 mod pulse;
 mod route;
 pub(crate) mod shared;
+mod standing;
 mod window;
 
 use std::sync::Arc;
@@ -20,11 +23,22 @@ use tokio::sync::watch;
 
 pub use self::hold::{Contention, HoldWatch};
 pub use self::open::{ResumeBuilder, Resumed, SessionBuilder, UnadoptedHold};
+use crate::all::{AcquireAll, Want};
+use crate::barrier::Barrier;
+use crate::counter::Counter;
+use crate::election::Election;
 use crate::error::Error;
-use crate::guard::MutexGuard;
+use crate::gate::Gate;
+use crate::grant::AdoptedGuard;
 use crate::ids::{SessionId, SessionSecret};
+use crate::latch::Latch;
 use crate::mutex::Mutex;
-use crate::session::command::{Answer, Op, WaitPlan};
+use crate::once::Once;
+use crate::register::Register;
+use crate::request::Request;
+use crate::rwlock::RwLock;
+use crate::semaphore::Semaphore;
+use crate::session::command::{Op, WaitPlan};
 use crate::session::handle::Handle;
 use crate::state::{SessionEnd, SessionState};
 
@@ -69,9 +83,65 @@ impl Session {
         self.handle.shared.identity.ttl
     }
 
-    /// A lock of that name: 1 to 512 bytes without control characters. Asks nothing yet.
-    pub fn mutex(&self, name: impl Into<String>) -> Mutex {
-        Mutex::new(Arc::clone(&self.handle), name.into())
+    /// A mutex of that name: 1 to 512 bytes without control characters, as of everything below. Asks nothing yet.
+    pub fn mutex(&self, name: impl AsRef<str>) -> Mutex {
+        Mutex::new(Arc::clone(&self.handle), name.as_ref())
+    }
+
+    /// A read-write lock. Asks nothing yet.
+    pub fn rwlock(&self, name: impl AsRef<str>) -> RwLock {
+        RwLock::new(Arc::clone(&self.handle), name.as_ref())
+    }
+
+    /// A semaphore of so many permits, 1 and more. Asks nothing yet.
+    pub fn semaphore(&self, name: impl AsRef<str>, limit: u32) -> Semaphore {
+        Semaphore::new(Arc::clone(&self.handle), name.as_ref(), limit)
+    }
+
+    /// An election. Asks nothing yet.
+    pub fn election(&self, name: impl AsRef<str>) -> Election {
+        Election::new(Arc::clone(&self.handle), name.as_ref())
+    }
+
+    /// Several things at once, up to 64 with distinct names. Asks nothing yet.
+    pub fn acquire_all(&self, wants: impl IntoIterator<Item = Want>) -> AcquireAll {
+        AcquireAll::new(Arc::clone(&self.handle), wants)
+    }
+
+    /// Something that is done once for that key, and whose result is kept for that time: up to 7 days, and at least 10 s. Asks
+    /// nothing yet.
+    pub fn once(&self, key: impl AsRef<str>, retention: Duration) -> Once {
+        Once::new(Arc::clone(&self.handle), key.as_ref(), retention)
+    }
+
+    /// A latch.
+    #[must_use]
+    pub fn latch(&self, name: impl AsRef<str>) -> Latch {
+        Latch::new(Arc::clone(&self.handle), name.as_ref())
+    }
+
+    /// A gate.
+    #[must_use]
+    pub fn gate(&self, name: impl AsRef<str>) -> Gate {
+        Gate::new(Arc::clone(&self.handle), name.as_ref())
+    }
+
+    /// A cyclic barrier for so many parties, 1 and more.
+    #[must_use]
+    pub fn barrier(&self, name: impl AsRef<str>, parties: u32) -> Barrier {
+        Barrier::new(Arc::clone(&self.handle), name.as_ref(), parties)
+    }
+
+    /// A register.
+    #[must_use]
+    pub fn register(&self, name: impl AsRef<str>) -> Register {
+        Register::new(Arc::clone(&self.handle), name.as_ref())
+    }
+
+    /// A counter.
+    #[must_use]
+    pub fn counter(&self, name: impl AsRef<str>) -> Counter {
+        Counter::new(Arc::clone(&self.handle), name.as_ref())
     }
 
     /// The state now. Reads the clock.
@@ -137,12 +207,11 @@ impl Session {
     ///
     /// # Cancel safety
     /// Dropping the future gives the hold back if it was adopted already; what was not is revoked after one TTL.
-    pub async fn adopt(&self, hold: &UnadoptedHold) -> Result<MutexGuard, Error> {
+    pub async fn adopt(&self, hold: &UnadoptedHold) -> Result<AdoptedGuard, Error> {
         let op = Op::Adopt { token: hold.token.get() };
-        match self.handle.call(op, WaitPlan::None, None).await {
-            Answer::Granted(adopted) => Ok(MutexGuard::new(adopted, hold.name.as_str().into())),
-            other => Err(other.into_error()),
-        }
+        let answer = self.handle.call(op, WaitPlan::None, None).await;
+        let request = Request::new(Arc::clone(&self.handle), &hold.name);
+        request.granted(answer).map(AdoptedGuard::new)
     }
 
     /// Ends the session in good order: first every guard of it is lost, then the cluster is told and frees its holds at once.

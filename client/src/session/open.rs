@@ -301,8 +301,5 @@ fn is_held(hold: &v1::StandingHold) -> bool {
 }
 
 fn unexpected() -> Error {
-    Error::Refused(Refusal::Other {
-        reason: "UNEXPECTED_ANSWER".to_owned(),
-        message: "the server answered something else than what was asked".to_owned(),
-    })
+    Error::Refused(Refusal::unexpected())
 }

@@ -145,7 +145,8 @@ async fn a_try_says_who_holds_it() {
             state: v1::HoldState::Held.into(),
             ..v1::Holder::default()
         };
-        let held = v1::HeldBy { holders: vec![holder], holders_total: 1, queue_len: 2 };
+        let name = "x".to_owned();
+        let held = v1::HeldBy { holders: vec![holder], holders_total: 1, queue_len: 2, name };
         scene.stream.answer(call.seq, 2, 0, v1::call_answer::Result::Held(held));
     });
     match result {

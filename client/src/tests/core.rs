@@ -17,7 +17,7 @@ use crate::rpc::Rpc;
 use crate::session::command::{Answer, Call, Command, Op, WaitPlan};
 use crate::session::core::{Core, Flow};
 use crate::session::handle::Handle;
-use crate::session::hold::Hold;
+use crate::session::hold::{Hold, HoldCore};
 use crate::session::shared::{Identity, Shared};
 use crate::{LostReason, SessionEnd, SessionId, SessionSecret, SessionState};
 
@@ -147,6 +147,7 @@ fn an_attach_lists_every_call_that_it_judges_also_those_never_sent() {
     machine.core.on_disconnected(now);
     let (unsent, _second) = machine.acquire(WaitPlan::Forever);
     let mut attach = machine.attach();
+    assert_eq!((attach.number, machine.attach().number), (1, 2), "a new number for each attempt");
     attach.waiting.sort_unstable();
     assert_eq!(attach.waiting, [sent, unsent]);
     assert_eq!(attach.next_seq, unsent + 1);
@@ -161,7 +162,8 @@ fn a_call_that_comes_after_the_end_is_answered() {
     assert!(matches!(answer.try_recv(), Ok(Answer::Ended(SessionEnd::Killed { .. }))));
     let (_, mut answer) = machine.call(Op::Adopt { token: 8 }, WaitPlan::None);
     assert!(matches!(answer.try_recv(), Ok(Answer::Ended(SessionEnd::Killed { .. }))));
-    let (_, mut answer) = machine.call(Op::Release { token: 8 }, WaitPlan::None);
+    let unknown = HoldCore::new(8, 0);
+    let (_, mut answer) = machine.call(Op::Release { hold: unknown }, WaitPlan::None);
     assert!(matches!(answer.try_recv(), Ok(Answer::Refused(_))));
     // That a lost hold is no longer used is told, not forgotten.
     drop(hold);

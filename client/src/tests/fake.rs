@@ -328,6 +328,21 @@ impl AdminService for Service {
         Err(Status::unimplemented("not of this script"))
     }
 
+    async fn resize(&self, _: tonic::Request<v1::ResizeRequest>) -> Answer<v1::ResizeResponse> {
+        Err(Status::unimplemented("not of this script"))
+    }
+
+    async fn transfer(
+        &self,
+        _: tonic::Request<v1::TransferRequest>,
+    ) -> Answer<v1::TransferResponse> {
+        Err(Status::unimplemented("not of this script"))
+    }
+
+    async fn delete(&self, _: tonic::Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
+        Err(Status::unimplemented("not of this script"))
+    }
+
     async fn step_down(
         &self,
         _: tonic::Request<v1::StepDownRequest>,

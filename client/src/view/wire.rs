@@ -4,10 +4,12 @@ use conclave_proto::v1;
 use conclave_proto::v1::node_status::Role as WireRole;
 
 use super::{
-    Blocker, Checked, ClusterStatus, Forced, Kind, LeaderView, NodeView, ObjectLine, ObjectList,
-    ObjectView, Role, SessionDetails, SessionHold, SessionLine, SessionList, SessionWait,
-    Statistics, Waiter,
+    Blocker, Checked, ClusterStatus, Detail, Forced, Kind, LeaderView, NodeView, ObjectLine,
+    ObjectList, ObjectView, Role, SessionDetails, SessionHold, SessionLine, SessionList,
+    SessionWait, Statistics, Waiter,
 };
+use crate::demand::Demand;
+use crate::error::DeadlockStep;
 use crate::heldby::{HoldState, Holder};
 use crate::ids::{SessionId, Token};
 
@@ -71,6 +73,9 @@ impl From<v1::InspectResponse> for ObjectView {
             holders: object.holders.into_iter().map(Holder::from).collect(),
             queue: object.queue.into_iter().map(Waiter::from).collect(),
             queue_len: object.queue_len,
+            aside: object.aside.into_iter().map(Waiter::from).collect(),
+            detail: object.detail.map(Detail::from),
+            deadlock: object.deadlock.into_iter().map(DeadlockStep::from).collect(),
             statistics: object.statistics.map(Statistics::from).unwrap_or_default(),
             revision: object.revision,
         }
@@ -85,6 +90,7 @@ impl From<v1::Waiter> for Waiter {
             labels: waiter.labels.into_iter().collect(),
             priority: waiter.priority,
             position: waiter.position,
+            demand: Demand::from(waiter.demand),
             owner: waiter.owner,
             waited_ms: waiter.waited_ms,
         }
@@ -100,6 +106,7 @@ impl From<v1::Statistics> for Statistics {
             timeouts: statistics.timeouts,
             cancels: statistics.cancels,
             losses: statistics.losses,
+            passes: statistics.passes,
             queue_len_max: statistics.queue_len_max,
         }
     }
@@ -171,6 +178,7 @@ impl From<v1::SessionHold> for SessionHold {
     fn from(hold: v1::SessionHold) -> Self {
         Self {
             name: hold.name,
+            others: hold.others,
             kind: Kind::from_wire(hold.kind),
             token: Token::new(hold.token),
             state: HoldState::from_wire(hold.state).unwrap_or(HoldState::Unknown),
@@ -183,6 +191,7 @@ impl From<v1::SessionWait> for SessionWait {
     fn from(wait: v1::SessionWait) -> Self {
         Self {
             name: wait.name,
+            others: wait.others,
             kind: Kind::from_wire(wait.kind),
             position: wait.position,
             waited_ms: wait.waited_ms,
