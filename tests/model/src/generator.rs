@@ -4,21 +4,21 @@
 //! smaller by leaving steps out: the rest stays meaningful.
 
 use conclave_machine::{
-    Acquire, Attach, Call, Command, Context, Demand, Due, Epoch, Event, Generation, Labels,
-    LossNumber, Name, Nonce, Op, Open, Outcome, Resume, Secret, Seq, SessionId, SessionKey, Term,
-    Timer, Token,
-    limits::{LOCK_DELAY_MS_MAX, MAX_HOLD_MS_MAX, TTL_MS_MAX, TTL_MS_MIN},
+    Attach, Call, Command, Context, Due, Epoch, Event, Generation, Kind, LossNumber, Name, Nonce,
+    Op, Open, Outcome, Resume, Secret, Seq, SessionId, SessionKey, Term, Timer, Token,
+    limits::{LOCK_DELAY_MS_MAX, TTL_MS_MAX, TTL_MS_MIN},
 };
 
-use crate::memory::{Client, KnownHold, Memory, keep};
+use crate::memory::{Client, KnownWait, Memory, keep};
 use crate::profile::{Action, CROWD_MAX, CROWD_MIN, Profile};
 use crate::rng::Rng;
+use crate::wish::{able, labels, name};
 
 /// One random case.
 #[derive(Debug)]
 pub struct Generator {
-    profile: Profile,
-    memory: Memory,
+    pub(crate) profile: Profile,
+    pub(crate) memory: Memory,
     term: u64,
     stamp_ms: u64,
     /// The crowd goes home.
@@ -58,7 +58,7 @@ impl Generator {
     /// The names that may occur.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
-        (0..self.profile.names).map(name).collect()
+        (0..self.profile.places.len()).map(name).collect()
     }
 
     /// Sessions, keys, tokens and timers to ask about: known, and known to be gone.
@@ -87,7 +87,7 @@ impl Generator {
     #[must_use]
     pub fn timers(&self) -> Vec<Timer> {
         let memory = &self.memory;
-        memory.timers.iter().chain(&memory.timers_gone).map(|set| set.timer).collect()
+        memory.timers.iter().chain(&memory.timers_gone).map(|set| set.timer.clone()).collect()
     }
 
     fn draw(&mut self, rng: &mut Rng) -> Command {
@@ -98,13 +98,23 @@ impl Generator {
         } else if action == Action::Open && live >= self.profile.clients && rng.chance(90) {
             action = Action::Acquire;
         }
-        match self.crowded(action, rng) {
+        let action = self.crowded(action, rng);
+        let senseless = rng.chance(90) && !self.makes_sense(action);
+        match if senseless { Action::Acquire } else { action } {
             Action::Open => Command::Open(self.open(rng)),
-            call @ (Action::Acquire | Action::Release | Action::Adopt) => self.call(rng, call),
+            call @ (Action::Acquire
+            | Action::Release
+            | Action::Adopt
+            | Action::Downgrade
+            | Action::Upgrade
+            | Action::Proclaim
+            | Action::SetEligible
+            | Action::Complete
+            | Action::Edit) => self.call(rng, call),
             Action::Retry => self.retry(rng),
             Action::Cancel => self.cancel(rng),
             Action::TimeOut => self.time_out(rng),
-            Action::Attach => Command::Attach(self.attach(rng)),
+            Action::Attach => self.attach(rng),
             Action::Resume => Command::Resume(self.resume(rng)),
             Action::Close => Command::Close { key: self.key(rng) },
             Action::Kill => {
@@ -112,6 +122,9 @@ impl Generator {
                 Command::Kill { session: self.key(rng).id, by, reason }
             }
             Action::ForceRelease => self.force_release(rng),
+            Action::Resize => self.resize(rng),
+            Action::Transfer => self.transfer(rng),
+            Action::Delete => self.delete(rng),
             Action::AckStopped => self.ack_stopped(rng),
             Action::ConfirmLosses => {
                 let client = self.client(rng);
@@ -120,6 +133,42 @@ impl Generator {
             }
             Action::Due => Command::Due(self.due(rng)),
         }
+    }
+
+    /// Is there anything to do this with?
+    fn makes_sense(&self, action: Action) -> bool {
+        let memory = &self.memory;
+        match action {
+            Action::Release
+            | Action::Adopt
+            | Action::Downgrade
+            | Action::Upgrade
+            | Action::Proclaim
+            | Action::Complete
+            | Action::Transfer => memory.holds.iter().any(|hold| able(hold, action)),
+            Action::SetEligible => memory.waits.iter().any(KnownWait::is_campaign),
+            Action::Cancel | Action::TimeOut => !memory.waits.is_empty(),
+            Action::ForceRelease => !memory.holds.is_empty(),
+            Action::AckStopped => memory.holds.iter().any(|hold| hold.lost),
+            Action::Retry => memory.clients.iter().any(|client| client.live),
+            Action::Edit => {
+                self.has_place(&[Kind::Latch, Kind::Gate, Kind::Register, Kind::Counter])
+            }
+            Action::Resize => self.has_place(&[Kind::Semaphore]),
+            Action::Due => memory.timers.iter().any(|set| !matches!(set.timer, Timer::Session(_))),
+            Action::Open
+            | Action::Acquire
+            | Action::Attach
+            | Action::Resume
+            | Action::Close
+            | Action::Kill
+            | Action::Delete
+            | Action::ConfirmLosses => true,
+        }
+    }
+
+    fn has_place(&self, kinds: &[Kind]) -> bool {
+        self.profile.places.iter().any(|place| kinds.contains(&place.kind))
     }
 
     /// A crowd gathers, then goes home, then gathers again.
@@ -139,7 +188,7 @@ impl Generator {
     }
 
     /// Should this one carry something wrong?
-    fn wrong(&self, rng: &mut Rng) -> bool {
+    pub(crate) fn wrong(&self, rng: &mut Rng) -> bool {
         rng.chance(self.profile.wrong_percent)
     }
 
@@ -157,7 +206,7 @@ impl Generator {
             secret: Secret(u128::from(rng.draw())),
             ttl_ms: *rng.pick(&[TTL_MS_MIN, 1_001, 10_000, TTL_MS_MAX]).expect("some"),
             lock_delay_ms: *rng.pick(&[0, 0, 1, 15_000, LOCK_DELAY_MS_MAX]).expect("some"),
-            name: name(rng.below(3)),
+            name: name(rng.index(3)),
             labels: labels(rng),
         };
         if self.wrong(rng) {
@@ -171,7 +220,7 @@ impl Generator {
     }
 
     /// A client that lives, or now and then one that does not.
-    fn client(&self, rng: &mut Rng) -> &Client {
+    pub(crate) fn client(&self, rng: &mut Rng) -> &Client {
         let dead = self.wrong(rng) || self.memory.live() == 0;
         let some: Vec<_> =
             self.memory.clients.iter().filter(|client| client.live || dead).collect();
@@ -193,29 +242,6 @@ impl Generator {
             }
         }
         key
-    }
-
-    /// Mostly one that has something to release or to adopt.
-    fn caller(&self, rng: &mut Rng, action: Action) -> &Client {
-        let memory = &self.memory;
-        let able: Vec<_> = memory
-            .holds
-            .iter()
-            .filter(|hold| !hold.lost && hold.unadopted == (action == Action::Adopt))
-            .filter_map(|hold| memory.clients.iter().find(|client| client.key.id == hold.session))
-            .collect();
-        match rng.pick(&able) {
-            Some(client) if action != Action::Acquire && rng.chance(90) => client,
-            Some(_) | None => self.client(rng),
-        }
-    }
-
-    fn op(&self, rng: &mut Rng, action: Action, id: SessionId) -> Op {
-        match action {
-            Action::Release => self.release(rng, id),
-            Action::Adopt => self.adopt(rng, id),
-            _ => self.acquire(rng),
-        }
     }
 
     fn call(&mut self, rng: &mut Rng, action: Action) -> Command {
@@ -252,59 +278,21 @@ impl Generator {
         Command::Call(call)
     }
 
-    fn acquire(&self, rng: &mut Rng) -> Op {
-        let max_hold_ms = match rng.below(8) {
-            0 if self.wrong(rng) => MAX_HOLD_MS_MAX + 1,
-            0 => MAX_HOLD_MS_MAX,
-            1 | 2 => 1 + rng.below(100),
-            _ => 0,
-        };
-        let try_percent = match (self.profile.stubborn, self.profile.crowd) {
-            (true, _) => 90,
-            (_, true) => 3,
-            (false, false) => 30,
-        };
-        let priority = i32::try_from(rng.below(self.profile.priorities)).expect("a few") - 1;
-        Op::Acquire(Acquire {
-            name: name(rng.below(self.profile.names)),
-            demand: Demand::Mutex,
-            wait: !rng.chance(try_percent),
-            priority,
-            max_hold_ms,
-            owner: rng
-                .chance(25)
-                .then(|| format!("owner-{}", rng.below(self.profile.owners)).into()),
-            metadata: labels(rng),
-        })
-    }
-
-    fn release(&self, rng: &mut Rng, session: SessionId) -> Op {
-        Op::Release {
-            token: self
-                .hold(rng, |hold| hold.session == session && !hold.lost && !hold.unadopted)
-                .1,
-        }
-    }
-
-    fn adopt(&self, rng: &mut Rng, session: SessionId) -> Op {
-        Op::Adopt { token: self.hold(rng, |hold| hold.session == session && hold.unadopted).1 }
-    }
-
-    /// A hold that fits, or any, or one that is gone, or none at all.
-    fn hold(&self, rng: &mut Rng, fits: impl Fn(&KnownHold) -> bool) -> (Name, Token, SessionId) {
-        let memory = &self.memory;
-        let fitting: Vec<_> = memory.holds.iter().filter(|hold| fits(hold)).collect();
-        let all: Vec<_> = memory.holds.iter().chain(&memory.holds_gone).collect();
-        let hold = if self.wrong(rng) { None } else { rng.pick(&fitting) };
-        match hold.or_else(|| rng.pick(&all)) {
-            Some(hold) => (hold.name.clone(), hold.token, hold.session),
-            None => (name(0), Token(rng.below(20)), SessionId(rng.below(20))),
-        }
-    }
-
     fn retry(&self, rng: &mut Rng) -> Command {
-        let client = self.client(rng);
-        let Some(call) = rng.pick(&client.calls) else { return self.cancel(rng) };
+        let clients = self.memory.clients.iter();
+        let told_no: Vec<_> =
+            clients.filter(|client| client.live && !client.refused.is_empty()).collect();
+        let client = match rng.pick(&told_no) {
+            Some(client) if rng.chance(80) => *client,
+            Some(_) | None => self.client(rng),
+        };
+        let call = match client.refused.last() {
+            Some(call) if rng.chance(80) => call,
+            Some(_) | None => match rng.pick(&client.calls) {
+                Some(call) => call,
+                None => return self.cancel(rng),
+            },
+        };
         let mut call = call.clone();
         if rng.chance(50) {
             call.key = client.key;
@@ -312,17 +300,23 @@ impl Generator {
         if rng.chance(50) {
             call.seen_through = Seq(client.seen_through);
         }
-        if rng.chance(20)
-            && let Op::Acquire(acquire) = &mut call.op
-        {
-            acquire.wait = !acquire.wait;
+        if rng.chance(20) {
+            match &mut call.op {
+                Op::Acquire(acquire) => acquire.wait = !acquire.wait,
+                Op::Upgrade { wait, .. } => *wait = !*wait,
+                Op::Release { .. }
+                | Op::Adopt { .. }
+                | Op::Downgrade { .. }
+                | Op::Proclaim { .. }
+                | Op::SetEligible { .. }
+                | Op::Complete { .. }
+                | Op::Edit(_) => {}
+            }
         }
         if self.wrong(rng) {
-            call.op = match rng.below(3) {
-                0 => self.acquire(rng),
-                1 => self.release(rng, client.key.id),
-                _ => self.adopt(rng, client.key.id),
-            };
+            let actions = [Action::Acquire, Action::Release, Action::Adopt, Action::Edit];
+            let action = *rng.pick(&actions).expect("some");
+            call.op = self.op(rng, action, client.key.id);
         }
         Command::Call(call)
     }
@@ -352,7 +346,7 @@ impl Generator {
     }
 
     /// Mostly all that stands, sometimes less, sometimes as it was long ago.
-    fn attach(&self, rng: &mut Rng) -> Attach {
+    fn attach(&mut self, rng: &mut Rng) -> Command {
         let client = self.client(rng);
         let id = client.key.id;
         let claimed_percent = *rng.pick(&[100, 100, 80, 0]).expect("some");
@@ -361,6 +355,7 @@ impl Generator {
         let waits = memory.waits.iter().filter(|wait| wait.session == id).map(|wait| wait.seq);
         let mut attach = Attach {
             key: self.spoilt(rng, client.key),
+            number: client.attach_number + 1,
             held: holds.filter(|_| rng.chance(claimed_percent)).collect(),
             waiting: waits.filter(|_| rng.chance(claimed_percent)).collect(),
             next_seq: Seq(client.next_seq),
@@ -369,7 +364,15 @@ impl Generator {
             attach.next_seq = Seq(client.next_seq.saturating_sub(rng.below(9)));
             attach.waiting.extend((0..3).map(|_| self.seq(rng, client)));
         }
-        attach
+        if rng.chance(15) {
+            // Overtaken on the wire, or one of those between was lost.
+            attach.number = (attach.number + rng.below(3)).saturating_sub(1);
+        }
+        let number = attach.number;
+        if let Some(client) = self.memory.client_mut(id) {
+            client.attach_number = client.attach_number.max(number);
+        }
+        Command::Attach(attach)
     }
 
     fn resume(&self, rng: &mut Rng) -> Resume {
@@ -385,14 +388,6 @@ impl Generator {
             Some(_) | None => Nonce(u128::from(rng.draw())),
         };
         Resume { session: key.id, secret: key.secret, expected: key.epoch, nonce }
-    }
-
-    fn force_release(&self, rng: &mut Rng) -> Command {
-        let (mut of, token, _) = self.hold(rng, |_| true);
-        if self.wrong(rng) {
-            of = name(rng.below(self.profile.names + 1));
-        }
-        Command::ForceRelease { name: of, token, now: rng.chance(30), by: "operator".into() }
     }
 
     fn ack_stopped(&self, rng: &mut Rng) -> Command {
@@ -416,12 +411,19 @@ impl Generator {
                 !matches!(set.timer, Timer::Session(_)) || rng.chance(self.profile.expire_percent)
             })
             .collect();
+        // Leaders that would give way are rare.
+        let giving_way: Vec<_> = running
+            .iter()
+            .filter(|set| matches!(set.timer, Timer::Preempt(..)) && rng.chance(30))
+            .copied()
+            .collect();
+        let running = if giving_way.is_empty() { running } else { giving_way };
         let gone: Vec<_> = memory.timers_gone.iter().collect();
         let late = self.wrong(rng) || rng.chance(10);
         let set = rng.pick(if late { &gone } else { &running });
         let mut due = match set {
             Some(set) => {
-                Due { timer: set.timer, generation: set.generation, term: Term(self.term) }
+                Due { timer: set.timer.clone(), generation: set.generation, term: Term(self.term) }
             }
             None => Due {
                 timer: Timer::Session(SessionId(rng.below(9))),
@@ -438,17 +440,4 @@ impl Generator {
         }
         due
     }
-}
-
-fn name(number: u64) -> Name {
-    // One is a prefix of another, which must mean nothing.
-    let text = ["a", "a/b", "a/b/c", "b", "ü/1", "other"];
-    let index = usize::try_from(number).expect("a few") % text.len();
-    Name::new(text[index]).expect("a valid name")
-}
-
-fn labels(rng: &mut Rng) -> Labels {
-    let count = rng.below(8) / 6;
-    let pairs = (0..count).map(|at| (format!("key-{at}").into(), rng.below(10).to_string().into()));
-    Labels::new(pairs).expect("small labels")
 }

@@ -1,37 +1,62 @@
-//! Holds and the queue behind them: granted, released, lost, ended. Whatever ends a hold grants the next in the same entry.
+//! Holds: granted, renewed under another token, lost, ended. Whatever ends a hold grants the next in the same entry.
 
 use conclave_machine::{
-    Event, Generation, HoldState, Loss, LossNumber, LossReason, Name, Outcome, Refusal, Revision,
-    Secret, Seq, SessionId, Timer, TimerSet, Token, WaitEnd,
+    Demand, Event, HoldState, Loss, LossNumber, LossReason, Name, Note, Op, Outcome, Refusal,
+    Revision, Secret, Seq, SessionId, Timer, Token, WaitEnd,
 };
 
-use crate::model::{Hold, Model, Wait, and_a_tenth};
+use crate::model::{Model, and_a_tenth};
+use crate::object::State;
+use crate::request::{Hold, Request};
 
 impl Model {
-    /// Makes the wait a hold. Returns its token; the answer and the event are the caller's.
-    pub(crate) fn grant(&mut self, wait: Wait) -> Token {
-        let token = Token(self.draw());
-        self.fresh.push(token);
-        self.holds.push(Hold {
-            name: wait.name.clone(),
-            session: wait.session,
-            seq: wait.seq,
-            body: wait.body,
-            token,
-            state: HoldState::Held,
-            unadopted: false,
-            owner: wait.owner,
-            metadata: wait.metadata,
-            since_stamp_ms: self.stamp_ms,
-            max_hold_ms: wait.max_hold_ms,
-            timer: None,
-        });
-        self.object_mut(&wait.name).statistics.grants += 1;
+    /// Makes the request a hold, on the spot. The answer is the caller's.
+    pub(crate) fn grant(&mut self, request: Request) -> Token {
+        let token = self.begin_hold(request);
+        self.tell_granted(token);
+        self.limit_hold(token);
         token
     }
 
+    fn begin_hold(&mut self, request: Request) -> Token {
+        let token = Token(self.draw());
+        self.fresh.push(token);
+        for item in &request.items {
+            self.object_mut(&item.name).statistics.grants += 1;
+        }
+        self.holds.push(Hold {
+            request: Request { since_stamp_ms: self.stamp_ms, ..request },
+            token,
+            state: HoldState::Held,
+            unadopted: false,
+            timer: None,
+            preempt: None,
+        });
+        token
+    }
+
+    /// Watchers of each of its objects hear of a holder more.
+    fn tell_granted(&mut self, token: Token) {
+        let hold = self.hold(token).expect("a known hold").clone();
+        for item in &hold.items {
+            let note = self.note_of_grant(&hold, item.demand);
+            self.note(&item.name, note);
+        }
+    }
+
+    fn note_of_grant(&self, hold: &Hold, demand: Demand) -> Note {
+        let session = self.find(hold.session).expect("a hold's session");
+        Note::Granted {
+            session: session.id,
+            session_name: session.name.clone(),
+            token: hold.token,
+            demand,
+            value: hold.campaign.as_ref().map(|campaign| campaign.value.clone()),
+        }
+    }
+
     /// Starts the timer of `max_hold`, if the hold has an end.
-    pub(crate) fn limit_hold(&mut self, token: Token) {
+    fn limit_hold(&mut self, token: Token) {
         let hold = self.hold(token).expect("a known hold");
         let (session, after_ms) = (hold.session, hold.max_hold_ms);
         if after_ms > 0 {
@@ -40,143 +65,159 @@ impl Model {
         }
     }
 
-    /// What ended in this entry makes room in this entry, object by object in order of their names.
-    pub(crate) fn settle(&mut self, before: &[(Name, i32)]) {
-        let mut names: Vec<_> = self.objects.iter().map(|object| object.name.clone()).collect();
-        names.sort();
-        for name in names {
-            self.serve(&name);
-            self.tell_contended(&name, before);
-        }
-    }
-
-    /// Grants to the first of the queue if nobody holds.
-    fn serve(&mut self, name: &Name) {
-        if self.holds_of(name).next().is_some() {
-            return;
-        }
-        let Some(first) = self.queue(name).first().map(|wait| (*wait).clone()) else { return };
-        let (session, seq) = (first.session, first.seq);
-        self.waits.retain(|wait| (wait.session, wait.seq) != (session, seq));
-        let token = self.grant(first);
-        let waiting = self.queue_len(name);
+    /// Out of the queue.
+    pub(crate) fn grant_wait(&mut self, session: SessionId, seq: Seq) {
+        let wait = self.leave(session, seq);
+        let name = wait.name().clone();
+        let token = match wait.upgrades {
+            None => self.begin_hold(wait.request.clone()),
+            Some(old) => self.renew_hold(old, seq, wait.body.clone(), Some(wait.items[0].demand)),
+        };
+        let waiting = self.longest_queue(&wait.items);
         self.decided_later(session, seq, Outcome::Granted { token, waiting });
-        self.events.push(Event::Granted { session, seq, name: name.clone(), token, waiting });
+        self.events.push(Event::Granted { session, seq, name, token, waiting });
+        match wait.upgrades {
+            None => self.tell_granted(token),
+            Some(old) => self.tell_renewed(old, token),
+        }
         self.limit_hold(token);
     }
 
-    /// The objects that are waited for, with the highest priority among their waiters.
-    pub(crate) fn highest_priorities(&self) -> Vec<(Name, i32)> {
-        let objects = self.objects.iter();
-        let highest = objects.map(|object| {
-            (&object.name, self.queue(&object.name).first().map(|wait| wait.priority))
-        });
-        highest.filter_map(|(name, highest)| Some((name.clone(), highest?))).collect()
-    }
-
-    /// Tells who believes that it holds: the queue became empty or non-empty, or its highest priority rose.
-    fn tell_contended(&mut self, name: &Name, before: &[(Name, i32)]) {
-        let before = before.iter().find(|(other, _)| other == name).map(|(_, highest)| *highest);
-        let now = self.queue(name).first().map(|wait| wait.priority);
-        let worth_telling = match (before, now) {
-            (None, None) => false,
-            (Some(before), Some(now)) => now > before,
-            (Some(_), None) | (None, Some(_)) => true,
-        };
-        if !worth_telling {
-            return;
+    /// The hold goes on under a new token, as the hold of this seq: adopted, or upgraded to another demand.
+    fn renew_hold(&mut self, old: Token, seq: Seq, body: Op, demand: Option<Demand>) -> Token {
+        let at = self.holds.iter().position(|hold| hold.token == old).expect("a known hold");
+        let mut hold = self.holds.remove(at);
+        let token = Token(self.draw());
+        self.fresh.push(token);
+        hold.token = token;
+        hold.seq = seq;
+        hold.body = body;
+        hold.unadopted = false;
+        hold.timer = None;
+        hold.preempt = None;
+        if let Some(demand) = demand {
+            hold.items[0].demand = demand;
         }
-        let waiting = self.queue_len(name);
-        let holders = self.holds_of(name).filter(|hold| hold.state == HoldState::Held);
-        let events: Vec<_> = holders
-            .filter(|hold| !self.fresh.contains(&hold.token))
-            .map(|hold| Event::Contended {
-                session: hold.session,
-                token: hold.token,
-                waiting,
-                highest_priority: now.unwrap_or(0),
-            })
-            .collect();
-        self.events.extend(events);
+        self.holds.push(hold);
+        token
     }
 
-    /// A wait is over without a grant.
-    pub(crate) fn end_wait(&mut self, session: SessionId, seq: Seq, end: WaitEnd) {
-        let at = self.waits.iter().position(|wait| wait.session == session && wait.seq == seq);
-        let name = self.waits.remove(at.expect("a known wait")).name;
-        let statistics = &mut self.object_mut(&name).statistics;
-        let outcome = match &end {
-            WaitEnd::TimedOut(held_by) => {
-                statistics.timeouts += 1;
-                Outcome::TimedOut(held_by.clone())
-            }
-            WaitEnd::Cancelled | WaitEnd::SessionEnded(_) | WaitEnd::Fenced => {
-                statistics.cancels += 1;
-                Outcome::Cancelled
-            }
-        };
-        self.decided_later(session, seq, outcome);
-        self.events.push(Event::WaitEnded { session, seq, name, end });
+    fn tell_renewed(&mut self, old: Token, new: Token) {
+        let hold = self.hold(new).expect("a known hold").clone();
+        let (session, name) = (hold.session, hold.name().clone());
+        self.events.push(Event::HoldEnded { session, name, token: old });
+        for item in &hold.items {
+            self.note(&item.name, Note::Ended { session, token: old, lost: false });
+            let note = self.note_of_grant(&hold, item.demand);
+            self.note(&item.name, note);
+        }
+    }
+
+    /// On the spot: adopted, or upgraded to another demand.
+    pub(crate) fn go_on(
+        &mut self,
+        old: Token,
+        seq: Seq,
+        body: Op,
+        demand: Option<Demand>,
+    ) -> Outcome {
+        let token = self.renew_hold(old, seq, body, demand);
+        self.tell_renewed(old, token);
+        self.limit_hold(token);
+        let items = self.hold(token).expect("a known hold").items.clone();
+        Outcome::Granted { token, waiting: self.longest_queue(&items) }
+    }
+
+    /// A hold that changes for the worse takes its pending upgrade along.
+    pub(crate) fn drop_upgrade(&mut self, token: Token) {
+        let upgrade = self.waits.iter().find(|wait| wait.upgrades == Some(token));
+        if let Some((session, seq)) = upgrade.map(|wait| (wait.session, wait.seq)) {
+            self.end_wait(session, seq, WaitEnd::Refused(Refusal::HoldLost));
+        }
     }
 
     /// Given back in good order.
     pub(crate) fn release(&mut self, token: Token) {
-        let hold = self.remove_hold(token);
-        self.object_mut(&hold.name).statistics.releases += 1;
+        self.remove_hold(token, false);
     }
 
     /// Over in any other way.
     pub(crate) fn end_hold(&mut self, token: Token) {
-        let hold = self.remove_hold(token);
-        self.object_mut(&hold.name).statistics.losses += 1;
+        self.remove_hold(token, true);
     }
 
-    fn remove_hold(&mut self, token: Token) -> Hold {
+    fn remove_hold(&mut self, token: Token, lost: bool) {
+        self.drop_upgrade(token);
         let at = self.holds.iter().position(|hold| hold.token == token).expect("a known hold");
         let hold = self.holds.remove(at);
-        let (session, name) = (hold.session, hold.name.clone());
+        self.touch(&hold.items);
+        let (session, name) = (hold.session, hold.name().clone());
         self.events.push(Event::HoldEnded { session, name, token });
-        hold
+        for item in &hold.items {
+            let object = self.object_mut(&item.name);
+            if lost {
+                object.statistics.losses += 1;
+            } else {
+                object.statistics.releases += 1;
+            }
+            // A run without a result, as far as is known here.
+            if let State::Once { attempts, .. } = &mut object.state {
+                *attempts = attempts.saturating_add(1);
+            }
+            self.note(&item.name, Note::Ended { session, token, lost });
+        }
     }
 
     /// The session expired: the hold stays for its lock-delay, or ends at once if there is none.
     pub(crate) fn cool(&mut self, token: Token) {
-        let hold = self.hold_mut(token);
-        hold.timer = None;
-        hold.unadopted = false;
-        let session = hold.session;
+        let session = self.hold(token).expect("a known hold").session;
         let lock_delay_ms = self.find(session).expect("a hold's session").lock_delay_ms;
         if lock_delay_ms == 0 {
             self.end_hold(token);
-            return;
+        } else {
+            self.drop_upgrade(token);
+            self.suspend(token, HoldState::Cooling, lock_delay_ms);
         }
-        let set = self.set_timer(Timer::HoldEnd(session, token), lock_delay_ms);
-        let hold = self.hold_mut(token);
-        hold.state = HoldState::Cooling;
-        hold.timer = Some(set);
     }
 
     /// Taken away from a client that may still believe: occupied until it is surely unused.
     pub(crate) fn revoke(&mut self, token: Token, reason: Option<LossReason>) {
-        let hold = self.hold_mut(token);
-        hold.state = HoldState::Revoked;
-        hold.unadopted = false;
-        hold.timer = None;
-        let id = hold.session;
+        self.drop_upgrade(token);
         if let Some(reason) = reason {
             self.lose(token, reason);
         }
+        let id = self.hold(token).expect("a known hold").session;
         let session = self.find(id).expect("a hold's session");
         let after_ms = and_a_tenth(session.ttl_ms) + session.lock_delay_ms;
-        let set = self.set_timer(Timer::HoldEnd(id, token), after_ms);
-        self.hold_mut(token).timer = Some(set);
+        self.suspend(token, HoldState::Revoked, after_ms);
         self.settle_adoption(id);
+    }
+
+    /// It still occupies its place, until that time.
+    fn suspend(&mut self, token: Token, state: HoldState, after_ms: u64) {
+        let session = self.hold(token).expect("a known hold").session;
+        if self.hold_mut(token).preempt.take().is_some() {
+            self.events.push(Event::TimerStopped { timer: Timer::Preempt(session, token) });
+        }
+        let set = self.set_timer(Timer::HoldEnd(session, token), after_ms);
+        let hold = self.hold_mut(token);
+        hold.state = state;
+        hold.unadopted = false;
+        hold.timer = Some(set);
+        for item in hold.items.clone() {
+            let note = match state {
+                HoldState::Cooling => Note::Cooling { session, token },
+                HoldState::Revoked => Note::Revoked { session, token },
+                HoldState::Held => unreachable!("a hold is suspended to another state"),
+            };
+            self.note(&item.name, note);
+        }
     }
 
     /// The live session is told, until it confirms.
     fn lose(&mut self, token: Token, reason: LossReason) {
         let hold = self.hold(token).expect("a known hold");
-        let (name, id) = (hold.name.clone(), hold.session);
+        let (name, id) = (hold.name().clone(), hold.session);
         if self.live(id).is_none() {
             return;
         }
@@ -198,6 +239,10 @@ impl Model {
 
     pub(crate) fn max_hold_over(&mut self, token: Token) {
         self.revoke(token, Some(LossReason::MaxHold));
+    }
+
+    pub(crate) fn preempt_over(&mut self, token: Token) {
+        self.revoke(token, Some(LossReason::Preempted));
     }
 
     pub(crate) fn ack_stopped(
@@ -228,10 +273,11 @@ impl Model {
         now: bool,
         by: &str,
     ) -> Result<Outcome, Refusal> {
-        let hold = self.hold(token).filter(|hold| hold.name == *name).ok_or(Refusal::NotFound)?;
+        let hold = self.hold(token).filter(|hold| hold.wants(name)).ok_or(Refusal::NotFound)?;
         let (state, session) = (hold.state, hold.session);
         let reason = LossReason::ForceReleased { by: by.into() };
         if now {
+            self.drop_upgrade(token);
             if state == HoldState::Held {
                 self.lose(token, reason);
             }
@@ -245,31 +291,17 @@ impl Model {
         Ok(Outcome::Forced { revoked: true })
     }
 
-    /// All running timers, in no particular order.
-    #[must_use]
-    pub fn timers(&self) -> Vec<TimerSet> {
-        let mut timers: Vec<_> = self.holds.iter().filter_map(|hold| hold.timer).collect();
-        for session in self.sessions.iter().filter(|session| !session.ended) {
-            timers.push(TimerSet {
-                timer: Timer::Session(session.id),
-                generation: session.generation,
-                after_ms: and_a_tenth(session.ttl_ms),
-            });
-            if let Some(generation) = session.adoption {
-                let timer = Timer::Adoption(session.id);
-                timers.push(TimerSet { timer, generation, after_ms: session.ttl_ms });
-            }
-        }
-        timers
-    }
-
-    /// `None`: it does not run.
-    #[must_use]
-    pub fn timer_generation(&self, timer: &Timer) -> Option<Generation> {
-        self.timers().iter().find(|set| set.timer == *timer).map(|set| set.generation)
+    pub(crate) fn hold(&self, token: Token) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.token == token)
     }
 
     pub(crate) fn hold_mut(&mut self, token: Token) -> &mut Hold {
         self.holds.iter_mut().find(|hold| hold.token == token).expect("a known hold")
+    }
+
+    /// A hold that its session has in its hands: held, and adopted if it was resumed.
+    pub(crate) fn own_hold(&self, id: SessionId, token: Token) -> Result<&Hold, Refusal> {
+        let hold = self.hold(token).filter(|hold| hold.session == id && hold.is_own());
+        hold.ok_or(Refusal::NotHolder)
     }
 }

@@ -5,16 +5,29 @@
 //! simple on purpose: flat lists in order of arrival, searched from the front; no index, no shard, nothing remembered
 //! that can be computed.
 
+mod acquire;
 mod call;
+mod change;
+mod deadlock;
+mod edit;
 mod generator;
 mod hold;
+mod judge;
 mod look;
 mod memory;
 mod model;
+mod object;
 mod observer;
+mod operator;
 mod profile;
+mod queue;
+mod request;
 mod rng;
+mod seen;
 mod session;
+mod valid;
+mod verb;
+mod wish;
 
 pub use generator::Generator;
 pub use model::{Model, Step};

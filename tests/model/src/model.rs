@@ -1,10 +1,15 @@
 //! The model's state and its one entrance. Everything lies in flat lists in the order in which it came to be.
 
+use std::collections::BTreeSet;
+
 use conclave_machine::{
-    Command, Context, Due, Epoch, Event, Generation, HeldBy, HoldState, Holder, Kind, Labels, Loss,
-    Name, Nonce, Op, Outcome, Refusal, Revision, Secret, Seq, SessionId, SessionKey, Statistics,
-    Timer, TimerSet, Token,
+    Command, Context, Due, Epoch, Event, Generation, HeldBy, Holder, Labels, Loss, Name, Nonce, Op,
+    Outcome, Refusal, Revision, Secret, Seq, SessionId, SessionKey, Timer, TimerSet,
+    limits::HOLDERS_SHOWN_MAX,
 };
+
+use crate::object::Object;
+use crate::request::{Hold, Wait};
 
 /// What one command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,16 +27,18 @@ pub struct Model {
     pub(crate) counter: u64,
     /// In order of id: ids only rise. Ended sessions stay as long as they have a hold.
     pub(crate) sessions: Vec<Session>,
-    /// In order of appearance. A mutex is there exactly while it has a hold (then perhaps waits).
+    /// In order of appearance.
     pub(crate) objects: Vec<Object>,
-    /// In order of grant.
+    /// In order of token: what gets another token goes to the end.
     pub(crate) holds: Vec<Hold>,
     /// In order of arrival, of all objects.
     pub(crate) waits: Vec<Wait>,
     /// What the present command did so far.
     pub(crate) events: Vec<Event>,
-    /// Tokens that the present command granted or adopted: their holders were told of the queue with the grant.
-    pub(crate) fresh: Vec<Token>,
+    /// Tokens that the present command granted, adopted or upgraded: their holders were told of the queue with the grant.
+    pub(crate) fresh: Vec<conclave_machine::Token>,
+    /// Objects at which something changed and nobody looked yet who can be served now.
+    pub(crate) touched: BTreeSet<Name>,
     /// The display stamp of the present command.
     pub(crate) stamp_ms: u64,
 }
@@ -51,6 +58,8 @@ pub(crate) struct Session {
     pub(crate) ended: bool,
     /// Of the last resume.
     pub(crate) nonce: Option<Nonce>,
+    /// Of the last attach in this epoch.
+    pub(crate) attach_number: u64,
     /// Of the timer that revokes what was not adopted; runs while an unadopted hold exists.
     pub(crate) adoption: Option<Generation>,
     pub(crate) seen_through: Seq,
@@ -71,45 +80,6 @@ pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Object {
-    pub(crate) name: Name,
-    pub(crate) kind: Kind,
-    pub(crate) statistics: Statistics,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    pub(crate) name: Name,
-    pub(crate) session: SessionId,
-    pub(crate) seq: Seq,
-    /// What this seq asked for.
-    pub(crate) body: Op,
-    pub(crate) token: Token,
-    pub(crate) state: HoldState,
-    pub(crate) unadopted: bool,
-    pub(crate) owner: Option<Box<str>>,
-    pub(crate) metadata: Labels,
-    pub(crate) since_stamp_ms: u64,
-    pub(crate) max_hold_ms: u64,
-    /// `MaxHold` while held (unless it has no end), `HoldEnd` afterwards.
-    pub(crate) timer: Option<TimerSet>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Wait {
-    pub(crate) name: Name,
-    pub(crate) session: SessionId,
-    pub(crate) seq: Seq,
-    /// What this seq asked for.
-    pub(crate) body: Op,
-    pub(crate) priority: i32,
-    pub(crate) max_hold_ms: u64,
-    pub(crate) owner: Option<Box<str>>,
-    pub(crate) metadata: Labels,
-    pub(crate) since_stamp_ms: u64,
-}
-
 impl Model {
     #[must_use]
     pub fn new() -> Self {
@@ -122,9 +92,10 @@ impl Model {
         self.stamp_ms = context.stamp_ms;
         self.events.clear();
         self.fresh.clear();
-        let before = self.highest_priorities();
+        let before = self.crowds();
         let mut outcome = self.decide(context, command).unwrap_or_else(Outcome::Refused);
-        self.settle(&before);
+        self.serve();
+        self.tell(&before);
         if let (Outcome::Attached(standing), Command::Attach(attach)) = (&mut outcome, command) {
             // What stands afterwards, grants of this entry included.
             *standing = self.standing(attach.key.id);
@@ -155,6 +126,9 @@ impl Model {
             Command::ForceRelease { name, token, now, by } => {
                 self.force_release(name, *token, *now, by)
             }
+            Command::Resize { name, limit, version, by: _ } => self.resize(name, *limit, *version),
+            Command::Transfer { name, term, to, by } => self.transfer(name, *term, *to, by),
+            Command::Delete { name, by: _ } => self.delete(name),
         }
     }
 
@@ -163,21 +137,24 @@ impl Model {
         if due.term != context.term || self.timer_generation(&due.timer) != Some(due.generation) {
             return Err(Refusal::Stale);
         }
-        match due.timer {
-            Timer::Session(session) => self.expire(session),
-            Timer::Adoption(session) => self.adoption_over(session),
-            Timer::HoldEnd(_, token) => self.end_hold(token),
-            Timer::MaxHold(_, token) => self.max_hold_over(token),
+        match &due.timer {
+            Timer::Session(session) => self.expire(*session),
+            Timer::Adoption(session) => self.adoption_over(*session),
+            Timer::HoldEnd(_, token) => self.end_hold(*token),
+            Timer::MaxHold(_, token) => self.max_hold_over(*token),
+            Timer::Preempt(_, token) => self.preempt_over(*token),
+            Timer::Retention(name) => self.forget_result(name),
         }
         Ok(Outcome::Done)
     }
 
-    /// Idle mutexes vanish; so does an ended session without a hold.
+    /// An ended session stays for the secret of its last holds only.
     fn forget_what_is_idle(&mut self) {
         let Self { objects, holds, waits, sessions, .. } = self;
         objects.retain(|object| {
-            holds.iter().any(|hold| hold.name == object.name)
-                || waits.iter().any(|wait| wait.name == object.name)
+            object.stays()
+                || holds.iter().any(|hold| hold.wants(&object.name))
+                || waits.iter().any(|wait| wait.wants(&object.name))
         });
         sessions.retain(|session| {
             !session.ended || holds.iter().any(|hold| hold.session == session.id)
@@ -193,7 +170,7 @@ impl Model {
     pub(crate) fn set_timer(&mut self, timer: Timer, after_ms: u64) -> TimerSet {
         let generation = Generation(self.draw());
         let set = TimerSet { timer, generation, after_ms };
-        self.events.push(Event::TimerSet(set));
+        self.events.push(Event::TimerSet(set.clone()));
         set
     }
 
@@ -223,61 +200,58 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn hold(&self, token: Token) -> Option<&Hold> {
-        self.holds.iter().find(|hold| hold.token == token)
-    }
-
-    pub(crate) fn holds_of<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Hold> {
-        self.holds.iter().filter(move |hold| hold.name == *name)
-    }
-
-    pub(crate) fn object_mut(&mut self, name: &Name) -> &mut Object {
-        self.objects.iter_mut().find(|object| object.name == *name).expect("a known object")
-    }
-
-    /// The waits of an object in the order in which they are served: priority, then arrival.
-    pub(crate) fn queue(&self, name: &Name) -> Vec<&Wait> {
-        let mut queue: Vec<_> = self.waits.iter().filter(|wait| wait.name == *name).collect();
-        queue.sort_by_key(|wait| std::cmp::Reverse(wait.priority));
-        queue
-    }
-
-    pub(crate) fn queue_len(&self, name: &Name) -> u32 {
-        count(self.waits.iter().filter(|wait| wait.name == *name).count())
-    }
-
-    /// Counts from 1.
-    pub(crate) fn position(&self, session: SessionId, seq: Seq) -> Option<u32> {
-        let wait = self.waits.iter().find(|wait| wait.session == session && wait.seq == seq)?;
-        let queue = self.queue(&wait.name);
-        let before = queue.iter().position(|other| other.session == session && other.seq == seq)?;
-        Some(count(before) + 1)
-    }
-
-    pub(crate) fn holder(&self, hold: &Hold) -> Holder {
+    /// What the hold has of this object, and who has it.
+    pub(crate) fn holder(&self, name: &Name, hold: &Hold) -> Holder {
         let session = self.find(hold.session).expect("a hold's session is kept");
         Holder {
             session: session.id,
             session_name: session.name.clone(),
             labels: session.labels.clone(),
             token: hold.token,
+            demand: hold.demand(name).expect("it holds this object"),
             state: hold.state,
             owner: hold.owner.clone(),
             metadata: hold.metadata.clone(),
+            value: hold.campaign.as_ref().map(|campaign| campaign.value.clone()),
             since_stamp_ms: hold.since_stamp_ms,
         }
     }
 
     pub(crate) fn held_by(&self, name: &Name) -> HeldBy {
-        let holders: Vec<_> = self.holds_of(name).map(|hold| self.holder(hold)).collect();
+        let holders: Vec<_> = self.holds_of(name).map(|hold| self.holder(name, hold)).collect();
         HeldBy {
+            name: name.clone(),
             holders_total: count(holders.len()),
-            holders: holders
-                .into_iter()
-                .take(conclave_machine::limits::HOLDERS_SHOWN_MAX)
-                .collect(),
+            holders: holders.into_iter().take(HOLDERS_SHOWN_MAX).collect(),
             queue_len: self.queue_len(name),
         }
+    }
+
+    /// All running timers, in no particular order.
+    #[must_use]
+    pub fn timers(&self) -> Vec<TimerSet> {
+        let of_holds =
+            self.holds.iter().flat_map(|hold| [hold.timer.clone(), hold.preempt.clone()]);
+        let of_objects = self.objects.iter().map(Object::timer);
+        let mut timers: Vec<_> = of_holds.chain(of_objects).flatten().collect();
+        for session in self.sessions.iter().filter(|session| !session.ended) {
+            timers.push(TimerSet {
+                timer: Timer::Session(session.id),
+                generation: session.generation,
+                after_ms: and_a_tenth(session.ttl_ms),
+            });
+            if let Some(generation) = session.adoption {
+                let timer = Timer::Adoption(session.id);
+                timers.push(TimerSet { timer, generation, after_ms: session.ttl_ms });
+            }
+        }
+        timers
+    }
+
+    /// `None`: it does not run.
+    #[must_use]
+    pub fn timer_generation(&self, timer: &Timer) -> Option<Generation> {
+        self.timers().iter().find(|set| set.timer == *timer).map(|set| set.generation)
     }
 }
 

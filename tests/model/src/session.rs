@@ -7,7 +7,8 @@ use conclave_machine::{
     limits::{LOCK_DELAY_MS_MAX, TTL_MS_MAX, TTL_MS_MIN},
 };
 
-use crate::model::{Hold, Model, Session, and_a_tenth};
+use crate::model::{Model, Session, and_a_tenth};
+use crate::request::Hold;
 
 impl Model {
     pub(crate) fn open(&mut self, open: &Open) -> Result<Outcome, Refusal> {
@@ -38,6 +39,7 @@ impl Model {
             generation: Generation(0),
             ended: false,
             nonce: None,
+            attach_number: 0,
             adoption: None,
             seen_through: Seq(0),
             seq_max: Seq(0),
@@ -59,12 +61,15 @@ impl Model {
     pub(crate) fn attach(&mut self, attach: &Attach) -> Result<Outcome, Refusal> {
         self.authenticate(&attach.key)?;
         let id = attach.key.id;
+        let session = self.session_mut(id);
+        if attach.number <= session.attach_number {
+            return Err(Refusal::Stale);
+        }
+        session.attach_number = attach.number;
         self.renew(id);
         let mut unclaimed = self.seqs_waiting(id);
         unclaimed.retain(|seq| *seq < attach.next_seq && !attach.waiting.contains(seq));
-        for seq in unclaimed {
-            self.end_wait(id, seq, WaitEnd::Cancelled);
-        }
+        self.end_waits(id, &unclaimed, &WaitEnd::Cancelled);
         // An unadopted hold is the belief of the process before; only the adoption timer may judge it.
         let unclaimed = self.tokens_where(id, |hold| {
             hold.seq < attach.next_seq
@@ -96,6 +101,7 @@ impl Model {
         let session = self.session_mut(id);
         session.epoch = Epoch(session.epoch.get() + 1);
         session.nonce = Some(resume.nonce);
+        session.attach_number = 0;
         // What was answered before belongs to an epoch that is fenced out.
         session.answers.clear();
         session.seen_through = session.seen_through.max(session.seq_max);
@@ -107,9 +113,7 @@ impl Model {
             let set = self.set_timer(Timer::Adoption(id), ttl_ms);
             self.session_mut(id).adoption = Some(set.generation);
         }
-        for seq in self.seqs_waiting(id) {
-            self.end_wait(id, seq, WaitEnd::Fenced);
-        }
+        self.end_waits(id, &self.seqs_waiting(id), &WaitEnd::Fenced);
         Ok(self.resumed(id))
     }
 
@@ -127,13 +131,13 @@ impl Model {
         let holds = self.holds.iter().filter(|hold| hold.session == id).map(|hold| StandingHold {
             seq: hold.seq,
             token: hold.token,
-            name: hold.name.clone(),
+            name: hold.name().clone(),
             state: hold.state,
             unadopted: hold.unadopted,
         });
         let waits = self.waits.iter().filter(|wait| wait.session == id).map(|wait| StandingWait {
             seq: wait.seq,
-            name: wait.name.clone(),
+            name: wait.name().clone(),
             position: self.position(id, wait.seq).expect("it waits"),
         });
         let mut standing =
@@ -187,9 +191,7 @@ impl Model {
         session.adoption = None;
         session.answers.clear();
         session.losses.clear();
-        for seq in self.seqs_waiting(id) {
-            self.end_wait(id, seq, WaitEnd::SessionEnded(end.clone()));
-        }
+        self.end_waits(id, &self.seqs_waiting(id), &WaitEnd::SessionEnded(end.clone()));
         self.events.push(Event::SessionEnded { session: id, end: end.clone() });
         for token in self.tokens_where(id, |hold| hold.state == HoldState::Held) {
             let unadopted = self.hold(token).is_some_and(|hold| hold.unadopted);
@@ -199,6 +201,16 @@ impl Model {
                 SessionEnd::Closed => self.release(token),
                 SessionEnd::Expired => self.cool(token),
                 SessionEnd::Killed { .. } => self.revoke(token, None),
+            }
+        }
+        self.unbind(id);
+    }
+
+    /// One after the other; the end of one may be the end of another that waits at the same barrier.
+    fn end_waits(&mut self, id: SessionId, seqs: &[Seq], end: &WaitEnd) {
+        for seq in seqs {
+            if self.wait(id, *seq).is_some() {
+                self.end_wait(id, *seq, end.clone());
             }
         }
     }

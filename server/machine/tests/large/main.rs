@@ -6,4 +6,3 @@ mod rich;
 mod sizes;
 mod snapshots;
 mod spoiled;
-mod starvation;

@@ -44,10 +44,13 @@ impl Tally {
                 }
                 Event::Lost { .. } => self.losses += 1,
                 Event::SessionEnded { .. } => self.sessions_ended += 1,
-                Event::WaitEnded { .. }
+                Event::Passed { .. }
+                | Event::WaitEnded { .. }
                 | Event::Contended { .. }
                 | Event::HoldEnded { .. }
-                | Event::TimerSet(_) => {}
+                | Event::TimerSet(_)
+                | Event::TimerStopped { .. }
+                | Event::Noted { .. } => {}
             }
         }
     }

@@ -15,7 +15,7 @@ pub(crate) fn everything(
     same("revision", machine.revision(), model.revision())?;
     same("counts", machine.counts(), model.counts())?;
     let sorted = |mut timers: Vec<conclave_machine::TimerSet>| {
-        timers.sort_by_key(|set| set.timer);
+        timers.sort_by_key(|set| set.timer.clone());
         timers
     };
     same("timers", sorted(machine.timers().collect()), sorted(model.timers()))?;
@@ -43,6 +43,10 @@ fn objects(
         let queue_max = *rng.pick(&[0, 1, 3, 1_000]).expect("some");
         let what = format!("inspect {name} {queue_max}");
         same(&what, machine.inspect(name, queue_max), model.inspect(name, queue_max))?;
+        same(&format!("kind {name}"), machine.kind(name), model.kind(name))?;
+        values(machine, model, name)?;
+        let what = format!("election {name} {queue_max}");
+        same(&what, machine.election(name, queue_max), model.election(name, queue_max))?;
         for token in generator.tokens() {
             let what = format!("check {name} {token}");
             same(&what, machine.check(name, token), model.check(name, token))?;
@@ -60,6 +64,14 @@ fn objects(
         }
     }
     Ok(())
+}
+
+fn values(machine: &Machine, model: &Model, name: &Name) -> Result<(), String> {
+    let what = |of: &str| format!("{of} {name}");
+    same(&what("register"), machine.register_value(name), model.register_value(name))?;
+    same(&what("once"), machine.once_value(name), model.once_value(name))?;
+    same(&what("counter"), machine.counter_value(name), model.counter_value(name))?;
+    same(&what("semaphore"), machine.semaphore_version(name), model.semaphore_version(name))
 }
 
 fn sessions(

@@ -77,15 +77,7 @@ fn key(secret: u128) -> SessionKey {
 }
 
 fn acquire(priority: i32) -> Op {
-    Op::Acquire(Acquire {
-        name: name(),
-        demand: Demand::Mutex,
-        wait: true,
-        priority,
-        max_hold_ms: 0,
-        owner: None,
-        metadata: Labels::default(),
-    })
+    Op::Acquire(Acquire { priority, ..Acquire::of(name(), Demand::Mutex) })
 }
 
 fn token(step: &Step) -> Token {
@@ -136,11 +128,12 @@ fn what_an_earlier_process_holds_is_freed_by_no_word_of_a_later_one() {
     let mut world = World::new();
     let held = token(&world.acquires(key(1), 1));
     let (later, next_seq) = world.resumes(key(1), 9);
-    let release = world.calls(later, next_seq.get(), Op::Release { token: held });
+    let release = world.calls(later, next_seq.get(), Op::Release { token: held, permits: 0 });
     assert_eq!(release.outcome, Outcome::Refused(Refusal::NotHolder));
     let (held_none, waiting) = (Vec::new(), Vec::new());
     world.does(Command::Attach(Attach {
         key: later,
+        number: 1,
         held: held_none,
         waiting,
         next_seq: Seq(next_seq.get() + 1),
@@ -184,9 +177,9 @@ fn a_retry_finds_its_wait_then_its_hold_and_is_never_run_again() {
     assert_eq!(world.acquires(key(2), 1).outcome, Outcome::Queued { position: 1 });
     let other = world.calls(key(2), 1, acquire(7)).outcome;
     assert_eq!(other, Outcome::Refused(Refusal::SeqReused));
-    world.calls(key(1), 2, Op::Release { token: held });
+    world.calls(key(1), 2, Op::Release { token: held, permits: 0 });
     let granted = token(&world.acquires(key(2), 1));
-    world.calls(key(2), 2, Op::Release { token: granted });
+    world.calls(key(2), 2, Op::Release { token: granted, permits: 0 });
     assert_eq!(world.acquires(key(2), 1).outcome, Outcome::Refused(Refusal::Gone));
     assert_eq!(world.holder(), None);
 }

@@ -1,9 +1,9 @@
 //! Records that were tampered with: either they make no machine, or one that its digest tells from the first.
 
 use conclave_machine::{
-    Acquire, Call, Command, Context, Demand, Epoch, Generation, HoldRecord, Labels, LossNumber,
-    Machine, Name, Nonce, Op, Open, Outcome, Record, Resume, Secret, Seq, SessionId, SessionKey,
-    SessionRecord, Term, Token, WaiterRecord,
+    Acquire, Call, Campaign, Command, Context, Demand, Epoch, Generation, HoldRecord, Items,
+    Labels, LossNumber, Machine, Mode, Name, Nonce, Op, Open, Outcome, Record, Resume, Secret, Seq,
+    SessionId, SessionKey, SessionRecord, StateRecord, Term, Token, Value, Version, WaiterRecord,
 };
 use conclave_model::Rng;
 
@@ -21,7 +21,12 @@ pub(crate) fn misplace(records: &[Record], rng: &mut Rng) -> Result<(), String> 
             "is there twice"
         }
         _ => {
-            spoilt.swap(at, (at + 1) % records.len());
+            let next = (at + 1) % records.len();
+            if let (Record::ValuePart(_), Record::ValuePart(_)) = (&records[at], &records[next]) {
+                // Another value, which no record speaks against.
+                return Ok(());
+            }
+            spoilt.swap(at, next);
             "is exchanged with the next one"
         }
     };
@@ -56,27 +61,79 @@ fn change(record: &mut Record, rng: &mut Rng) {
             0 => window.seq = Seq(window.seq.get() + 1_000),
             _ => window.fingerprint = window.fingerprint.map_or(Some(1), |print| Some(print ^ 1)),
         },
-        Record::WindowHolder(holder) => match rng.below(2) {
-            0 => holder.token = Token(holder.token.get() + 1),
-            _ => holder.since_stamp_ms += 1,
-        },
         Record::Loss(loss) => match rng.below(2) {
             0 => loss.token = Token(loss.token.get() + 1),
             _ => loss.number = LossNumber(loss.number.get() + 1),
         },
-        Record::Object(object) => match rng.below(4) {
+        Record::Object(object) => match rng.below(8) {
             0 => object.statistics.created_stamp_ms += 1,
             1 => object.statistics.timeouts += 1,
             2 => object.statistics.cancels += 1,
-            _ => object.statistics.queue_len_max += 1,
+            3 => object.statistics.queue_len_max += 1,
+            4 => object.statistics.passes += 1,
+            _ => change_state(&mut object.state, rng),
         },
+        Record::ValuePart(part) => {
+            let mut bytes = part.as_bytes().to_vec();
+            match bytes.first_mut() {
+                Some(byte) => *byte ^= 1,
+                None => bytes.push(1),
+            }
+            *part = Value::new(&bytes);
+        }
+        Record::CountKey(key) => *key = format!("{key}-altered").into(),
         Record::Hold(hold) => change_hold(hold, rng),
         Record::Waiter(waiter) => change_waiter(waiter, rng),
     }
 }
 
+fn change_state(state: &mut StateRecord, rng: &mut Rng) {
+    let once_more = |version: &mut Version| *version = Version(version.get() ^ 1);
+    match state {
+        StateRecord::Mutex => *state = StateRecord::RwLock,
+        StateRecord::RwLock => *state = StateRecord::Mutex,
+        StateRecord::Semaphore { declared, limit, version, resized } => match rng.below(4) {
+            0 => *declared += 1,
+            1 => *limit += 1,
+            2 => once_more(version),
+            _ => *resized = !*resized,
+        },
+        StateRecord::Election { successor } => {
+            *successor = match successor {
+                Some(_) => None,
+                None => Some((SessionId(1), Seq(1))),
+            };
+        }
+        StateRecord::Once { attempts, done: None } => *attempts += 1,
+        StateRecord::Once { attempts, done: Some(done) } => match rng.below(4) {
+            0 => *attempts += 1,
+            1 => once_more(&mut done.version),
+            2 => done.timer = Generation(done.timer.get() ^ 1),
+            _ => done.retention_ms ^= 1,
+        },
+        StateRecord::Latch { count, remaining, round, .. } => match rng.below(3) {
+            0 => *count += 1,
+            1 => *remaining ^= 1,
+            _ => once_more(round),
+        },
+        StateRecord::Gate { open, version } => match rng.below(2) {
+            0 => *open = !*open,
+            _ => once_more(version),
+        },
+        StateRecord::Barrier { parties, break_on_loss } => match rng.below(2) {
+            0 => *parties += 1,
+            _ => *break_on_loss = !*break_on_loss,
+        },
+        StateRecord::Register { version, bound_to, .. } => match rng.below(2) {
+            0 => once_more(version),
+            _ => *bound_to = bound_to.is_none().then_some(SessionId(1)),
+        },
+        StateRecord::Counter { value } => *value ^= 1,
+    }
+}
+
 fn change_session(session: &mut SessionRecord, rng: &mut Rng) {
-    match rng.below(10) {
+    match rng.below(11) {
         0 => session.secret = Secret(session.secret.0 ^ 1),
         1 => session.ttl_ms ^= 1,
         2 => session.lock_delay_ms ^= 1,
@@ -86,12 +143,13 @@ fn change_session(session: &mut SessionRecord, rng: &mut Rng) {
         6 => session.generation = Generation(session.generation.get() + 1),
         7 => session.seq_max = Seq(session.seq_max.get() + 1),
         8 => session.losses_counted += 1,
+        9 => session.attach_number += 1,
         _ => session.adoption = Some(Generation(session.adoption.map_or(1, |of| of.get() ^ 1))),
     }
 }
 
 fn change_hold(hold: &mut HoldRecord, rng: &mut Rng) {
-    match rng.below(8) {
+    match rng.below(12) {
         0 => hold.seq = Seq(hold.seq.get() + 1),
         1 => hold.fingerprint ^= 1,
         2 => hold.unadopted = !hold.unadopted,
@@ -99,20 +157,66 @@ fn change_hold(hold: &mut HoldRecord, rng: &mut Rng) {
         4 => hold.timer = Some(Generation(hold.timer.map_or(1, |of| of.get() ^ 1))),
         5 => hold.owner = hold.owner.is_none().then(|| "other".into()),
         6 => hold.since_stamp_ms += 1,
+        7 => hold.priority ^= 1,
+        8 => hold.preempt = Some(Generation(hold.preempt.map_or(1, |of| of.get() ^ 1))),
+        9 => hold.campaign = changed_campaign(hold.campaign.as_ref(), rng),
+        10 => hold.items = changed_items(&hold.items, rng),
         _ => hold.token = Token(hold.token.get() ^ 1),
     }
 }
 
 fn change_waiter(waiter: &mut WaiterRecord, rng: &mut Rng) {
-    match rng.below(7) {
+    match rng.below(10) {
         0 => waiter.seq = Seq(waiter.seq.get() + 1),
         1 => waiter.fingerprint ^= 1,
         2 => waiter.priority ^= 1,
         3 => waiter.arrival ^= 1,
         4 => waiter.max_hold_ms ^= 1,
         5 => waiter.owner = waiter.owner.is_none().then(|| "other".into()),
+        6 => waiter.upgrades = Some(Token(waiter.upgrades.map_or(1, |of| of.get() ^ 1))),
+        7 => waiter.campaign = changed_campaign(waiter.campaign.as_ref(), rng),
+        8 => waiter.items = changed_items(&waiter.items, rng),
         _ => waiter.since_stamp_ms += 1,
     }
+}
+
+fn changed_campaign(campaign: Option<&Campaign>, rng: &mut Rng) -> Option<Campaign> {
+    let Some(campaign) = campaign else {
+        let value = Value::new(b"spoilt");
+        return Some(Campaign { value, eligible: true, preempt_after_ms: None });
+    };
+    let mut campaign = campaign.clone();
+    match rng.below(3) {
+        0 => campaign.eligible = !campaign.eligible,
+        1 => campaign.preempt_after_ms = campaign.preempt_after_ms.is_none().then_some(7),
+        _ => campaign.value = Value::new(&[campaign.value.as_bytes(), b"spoilt"].concat()),
+    }
+    Some(campaign)
+}
+
+/// One demand changed; of several items perhaps their order.
+fn changed_items(items: &Items, rng: &mut Rng) -> Items {
+    let mut items: Vec<_> = items.iter().cloned().collect();
+    let at = rng.index(items.len());
+    if items.len() > 1 && rng.chance(50) {
+        items.rotate_left(1);
+        return Items::new(items).expect("as many as before");
+    }
+    let demand = &mut items[at].demand;
+    *demand = match *demand {
+        Demand::Mutex => Demand::Lead,
+        Demand::RwLock(Mode::Read) => Demand::RwLock(Mode::Write),
+        Demand::RwLock(Mode::Upgradable | Mode::Write) => Demand::RwLock(Mode::Read),
+        Demand::Permits { weight, limit } => Demand::Permits { weight: weight ^ 1, limit },
+        Demand::Lead => Demand::Mutex,
+        Demand::Run { attempts_max } => Demand::Run { attempts_max: attempts_max ^ 1 },
+        Demand::Latch => Demand::Gate,
+        Demand::Gate => Demand::Latch,
+        Demand::Arrive { parties, break_on_loss } => {
+            Demand::Arrive { parties, break_on_loss: !break_on_loss }
+        }
+    };
+    Items::new(items).expect("as many as before")
 }
 
 /// Of two unadopted holds one may be unadopted and the other not: chance rarely changes just that.
@@ -127,15 +231,7 @@ fn the_digest_sees_which_hold_is_unadopted() {
     assert!(matches!(does(Command::Open(open)), Outcome::Opened { .. }));
     let key = SessionKey { id: SessionId(1), secret, epoch: Epoch(1) };
     for (seq, text) in [(1, "a"), (2, "b")] {
-        let op = Op::Acquire(Acquire {
-            name: name(text),
-            demand: Demand::Mutex,
-            wait: false,
-            priority: 0,
-            max_hold_ms: 0,
-            owner: None,
-            metadata: Labels::default(),
-        });
+        let op = Op::Acquire(Acquire::of(name(text), Demand::Mutex));
         let call = Call { key, seq: Seq(seq), seen_through: Seq(0), op };
         assert!(matches!(does(Command::Call(call)), Outcome::Granted { .. }));
     }

@@ -37,15 +37,7 @@ fn call(session: u64, seq: u64, op: Op) -> Command {
 }
 
 fn acquire(session: u64, seq: u64, priority: i32) -> Command {
-    let op = Op::Acquire(Acquire {
-        name: name(),
-        demand: Demand::Mutex,
-        wait: true,
-        priority,
-        max_hold_ms: 0,
-        owner: None,
-        metadata: Labels::default(),
-    });
+    let op = Op::Acquire(Acquire { priority, ..Acquire::of(name(), Demand::Mutex) });
     call(session, seq, op)
 }
 
@@ -63,7 +55,7 @@ fn hold_ended(session: u64, token: u64) -> Event {
 }
 
 fn release(session: u64, seq: u64, token: u64) -> Command {
-    call(session, seq, Op::Release { token: Token(token) })
+    call(session, seq, Op::Release { token: Token(token), permits: 0 })
 }
 
 fn queued() -> Outcome {
@@ -143,7 +135,7 @@ fn a_place_in_the_queue_not_kept() {
 #[test]
 fn a_new_call_that_overtakes_the_queue() {
     let mut observer = waited_for();
-    let cry = cries(&mut observer, &acquire(1, 2, 9), &granted(6), &[]);
+    let cry = cries(&mut observer, &acquire(1, 2, 0), &granted(6), &[]);
     assert!(cry.contains("overtook"), "{cry}");
 }
 
