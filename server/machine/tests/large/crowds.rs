@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, acquire, name, token};
+use crate::bench::{Bench, acquire, all, campaign, demand, name, token};
 use conclave_machine::{
-    Command, Limit, Outcome, Refusal, Seq, SessionKey, limits::WAITERS_PER_OBJECT_MAX,
+    Command, Demand, Limit, Mode, Op, Outcome, Refusal, Seq, SessionKey,
+    limits::WAITERS_PER_OBJECT_MAX,
 };
 
 /// Conformance 8: 500 waiters, half of their sessions die, the rest is granted in order of arrival without a stall.
@@ -63,16 +64,15 @@ fn each_of_10_000_expiries_frees_its_own() {
     bench.machine.check_invariants().unwrap();
 }
 
-/// How long the median release takes while `waiters` stand in the queue of one lock, over as many hand-overs as there are
+/// How long the median release takes while `waiters` stand in the queue that it serves, over as many hand-overs as there are
 /// sessions. There are always as many sessions, so that both run over as much memory.
-fn median_release(waiters: usize) -> Duration {
+fn median_release(waiters: usize, wanted: &Op) -> Duration {
     const SESSIONS: u64 = 11_000;
     let mut bench = Bench::new();
-    let job = name("job");
     let keys: Vec<_> = (1..=SESSIONS).map(|secret| bench.open(secret.into(), 0)).collect();
-    let mut held = token(bench.acquire(keys[0], 1, &job));
+    let mut held = token(bench.call(keys[0], 1, wanted.clone()));
     for key in &keys[1..=waiters] {
-        bench.acquire(*key, 1, &job);
+        bench.call(*key, 1, wanted.clone());
     }
     let mut took = Vec::new();
     for (round, key) in keys.iter().enumerate() {
@@ -82,7 +82,7 @@ fn median_release(waiters: usize) -> Duration {
         held = bench.granted()[0].1;
         let next = (round + 1 + waiters) % keys.len();
         let seq = if next > round { 1 } else { 3 };
-        let queued = bench.acquire(keys[next], seq, &job);
+        let queued = bench.call(keys[next], seq, wanted.clone());
         assert_eq!(queued, Outcome::Queued { position: waiters as u32 });
     }
     bench.machine.check_invariants().unwrap();
@@ -94,8 +94,21 @@ fn median_release(waiters: usize) -> Duration {
 /// walked from its head would be hundreds of times slower.
 #[test]
 fn a_release_with_10_000_waiters_costs_no_more_than_with_10() {
-    let (few, many) = (median_release(10), median_release(10_000));
-    assert!(many < few * 3, "10: {few:?}, 10,000: {many:?}");
+    let permits = Demand::Permits { weight: 2, limit: 3 };
+    let several = [("a", Demand::Mutex), ("b", Demand::RwLock(Mode::Write)), ("c", permits)];
+    for (kind, wanted) in [
+        ("mutex", demand("job", Demand::Mutex)),
+        ("read-write lock", demand("job", Demand::RwLock(Mode::Write))),
+        ("upgradable", demand("job", Demand::RwLock(Mode::Upgradable))),
+        ("semaphore", demand("job", permits)),
+        ("election", campaign("job", 0, true)),
+        ("once", demand("job", Demand::Run { attempts_max: 0 })),
+        ("several", all(&several)),
+    ] {
+        let (few, many) = (median_release(10, &wanted), median_release(10_000, &wanted));
+        println!("{kind}: a release takes {few:?} with 10 waiters, {many:?} with 10,000");
+        assert!(many < few * 5, "{kind}: 10: {few:?}, 10,000: {many:?}");
+    }
 }
 
 /// A cancel in the middle of a long queue, and the position of the last one, do not walk it either.

@@ -6,3 +6,4 @@ mod rich;
 mod sizes;
 mod snapshots;
 mod spoiled;
+mod starvation;
