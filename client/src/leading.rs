@@ -90,10 +90,13 @@ impl Election {
         F: AsyncFnMut(Token, CancellationToken) -> T,
     {
         loop {
-            let led = self.run_as_leader(async |term, cancel| work(term, cancel).await).await?;
-            match led {
-                Led::Finished(value) => return Ok(value),
-                Led::Stopped { .. } => tracing::debug!(name = self.name(), "no longer the leader"),
+            match self.run_as_leader(async |term, cancel| work(term, cancel).await).await {
+                Ok(Led::Finished(value)) => return Ok(value),
+                // Also when it was won and taken away before that was heard.
+                Ok(Led::Stopped { .. }) | Err(Error::Lost(_)) => {
+                    tracing::debug!(name = self.name(), "no longer the leader");
+                }
+                Err(error) => return Err(error),
             }
         }
     }

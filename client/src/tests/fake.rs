@@ -1,24 +1,34 @@
 //! A server that says what a test tells it: every stream is handed to the test, unary calls are written down.
 
-use std::sync::Arc;
+mod objects;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use conclave_proto::v1;
 use conclave_proto::v1::admin_service_server::{AdminService, AdminServiceServer};
+use conclave_proto::v1::election_service_server::ElectionServiceServer;
+use conclave_proto::v1::object_service_server::ObjectServiceServer;
 use conclave_proto::v1::session_service_server::{SessionService, SessionServiceServer};
 use conclave_proto::v1::stream_request::Message as Request;
 use conclave_proto::v1::stream_response::Message;
+use conclave_proto::v1::watch_service_server::WatchServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Response, Status, Streaming};
 
+use self::objects::Objects;
+pub(super) use self::objects::{FakeObservation, FakeWatch, Values};
 use super::within;
 
 pub(super) struct Fake {
     address: String,
     streams: mpsc::UnboundedReceiver<FakeStream>,
     pub(super) unary: mpsc::UnboundedReceiver<Unary>,
+    pub(super) values: Arc<Mutex<Values>>,
+    watches: mpsc::UnboundedReceiver<FakeWatch>,
+    observations: mpsc::UnboundedReceiver<FakeObservation>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -56,13 +66,28 @@ impl Fake {
         let address = listener.local_addr().expect("an address").to_string();
         let (streams, accepted) = mpsc::unbounded_channel();
         let (unary, called) = mpsc::unbounded_channel();
+        let (watches, watching) = mpsc::unbounded_channel();
+        let (observations, observing) = mpsc::unbounded_channel();
+        let values = Arc::default();
+        let objects = Objects { values: Arc::clone(&values), watches, observations };
         let service = Service { name: name.into(), streams, unary };
         let serving = tonic::transport::Server::builder()
             .add_service(SessionServiceServer::new(service.clone()))
             .add_service(AdminServiceServer::new(service))
+            .add_service(ObjectServiceServer::new(objects.clone()))
+            .add_service(ElectionServiceServer::new(objects.clone()))
+            .add_service(WatchServiceServer::new(objects))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.expect("served") });
-        Self { address, streams: accepted, unary: called, server }
+        Self {
+            address,
+            streams: accepted,
+            unary: called,
+            values,
+            watches: watching,
+            observations: observing,
+            server,
+        }
     }
 
     pub(super) fn address(&self) -> String {
@@ -99,6 +124,14 @@ impl Fake {
     /// Whether a stream was opened that the test did not take.
     pub(super) fn has_stream(&mut self) -> bool {
         !self.streams.is_empty()
+    }
+
+    pub(super) async fn watch(&mut self) -> FakeWatch {
+        within("a watch", self.watches.recv()).await.expect("the server runs")
+    }
+
+    pub(super) async fn observation(&mut self) -> FakeObservation {
+        within("an observation", self.observations.recv()).await.expect("the server runs")
     }
 
     pub(super) async fn unary(&mut self) -> Unary {
@@ -159,6 +192,41 @@ impl FakeStream {
     pub(super) fn grant(&self, seq: u64, token: u64, revision: u64, n: u32) {
         let granted = v1::Granted { token, waiting: 0 };
         self.answer(seq, revision, n, v1::call_answer::Result::Granted(granted));
+    }
+
+    /// The items of the acquire that comes next, and its seq.
+    pub(super) async fn acquire(&mut self) -> (v1::AcquireOp, u64) {
+        let call = self.call().await;
+        match call.op {
+            Some(v1::call_request::Op::Acquire(acquire)) => (acquire, call.seq),
+            other => panic!("not an acquire: {other:?}"),
+        }
+    }
+
+    /// The edit that comes next, and its seq.
+    pub(super) async fn edit(&mut self) -> (v1::EditOp, u64) {
+        let call = self.call().await;
+        match call.op {
+            Some(v1::call_request::Op::Edit(edit)) => (edit, call.seq),
+            other => panic!("not an edit: {other:?}"),
+        }
+    }
+
+    pub(super) fn edited(&self, seq: u64, revision: u64, edited: v1::edited::Edited) {
+        let edited = v1::Edited { edited: Some(edited) };
+        self.answer(seq, revision, 0, v1::call_answer::Result::Edited(edited));
+    }
+
+    pub(super) fn pass(&self, seq: u64, revision: u64, version: u64, index: u32) {
+        let passed = v1::Passed { version, index };
+        self.answer(seq, revision, 0, v1::call_answer::Result::Passed(passed));
+    }
+
+    /// Takes the release that comes next and answers it: its token.
+    pub(super) async fn released(&mut self, revision: u64) -> u64 {
+        let (token, seq) = self.release().await;
+        self.answer(seq, revision, 0, v1::call_answer::Result::Released(v1::Released {}));
+        token
     }
 
     pub(super) fn queue(&self, seq: u64, position: u32, revision: u64) {

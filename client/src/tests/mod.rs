@@ -2,11 +2,17 @@
 //! for as long as it takes, and a test that awaits what never comes fails.
 
 mod calls;
+mod changes;
 mod core;
+mod elections;
 mod ends;
 mod fake;
+mod following;
 mod guards;
+mod locks;
 mod losses;
+mod objects;
+mod once;
 mod roads;
 mod standing;
 
