@@ -307,6 +307,13 @@ impl Observer {
         if let Some(other) = self.overtaken(wait, at) {
             return Err(format!("{token} went to session {id} seq {seq} before {other:?}"));
         }
+        if let Some(next) = self.places.get(name).and_then(|place| place.successor)
+            && next != (id, seq)
+        {
+            return Err(format!(
+                "{token} went to session {id} seq {seq}, but {next:?} was to lead"
+            ));
+        }
         let wait = self.leave(id, seq)?;
         if wait.items[0].name != *name {
             let waited_for = &wait.items[0].name;

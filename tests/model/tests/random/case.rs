@@ -118,11 +118,11 @@ impl Case {
         Failure { what, log: self.log, expected: self.expected }
     }
 
-    /// All steps, and a look at everything after every `period` of them and at the end.
+    /// All steps, and a look at everything after every `period` of them and (unless the period is endless) at the end.
     pub(crate) fn run(&mut self, seeds: &[u64], period: usize) -> Result<(), String> {
         for (at, seed) in seeds.iter().enumerate() {
             self.step(*seed)?;
-            if (at + 1) % period == 0 || at + 1 == seeds.len() {
+            if (at + 1) % period == 0 || (at + 1 == seeds.len() && period < usize::MAX) {
                 self.look()?;
             }
         }

@@ -1,24 +1,28 @@
-//! What the model must mean, on a handful of commands each: the places where a plausible reading would be unsafe.
+//! What the machine and the model must both mean, on a handful of commands each: the places where a plausible reading would
+//! be unsafe.
 
 use conclave_machine::{
     Acquire, Attach, Call, Check, Command, Context, Demand, Due, Epoch, Event, HoldState, Labels,
-    Name, Nonce, Op, Open, Outcome, Refusal, Resume, Secret, Seq, SessionId, SessionKey, Term,
-    Timer, Token,
+    Machine, Name, Nonce, Op, Open, Outcome, Refusal, Resume, Secret, Seq, SessionId, SessionKey,
+    Term, Timer, Token,
 };
 use conclave_model::{Model, Step};
 
 const TERM: Term = Term(1);
 
-struct World {
-    model: Model,
+/// A machine and a model that must say the same.
+pub(crate) struct World {
+    pub(crate) machine: Machine,
+    pub(crate) model: Model,
     /// What every further call of the session says to have seen.
     seen_through: u64,
 }
 
 impl World {
     /// Two sessions, `key(1)` and `key(2)`, with a lock-delay of a second.
-    fn new() -> Self {
-        let mut world = Self { model: Model::new(), seen_through: 0 };
+    pub(crate) fn new() -> Self {
+        let (machine, model) = (Machine::new(), Model::new());
+        let mut world = Self { machine, model, seen_through: 0 };
         for secret in [1, 2] {
             let open = Open {
                 secret: Secret(secret),
@@ -32,11 +36,17 @@ impl World {
         world
     }
 
-    fn does(&mut self, command: Command) -> Step {
-        self.model.apply(&Context { term: TERM, stamp_ms: 5 }, &command)
+    pub(crate) fn does(&mut self, command: Command) -> Step {
+        let context = Context { term: TERM, stamp_ms: 5 };
+        let expected = self.model.apply(&context, &command);
+        let mut events = Vec::new();
+        let (revision, outcome) = self.machine.apply(&context, command, &mut events);
+        let step = Step { revision, outcome, events };
+        assert_eq!(step, expected, "the machine and the model");
+        step
     }
 
-    fn calls(&mut self, key: SessionKey, seq: u64, op: Op) -> Step {
+    pub(crate) fn calls(&mut self, key: SessionKey, seq: u64, op: Op) -> Step {
         let seen_through = Seq(self.seen_through);
         self.does(Command::Call(Call { key, seq: Seq(seq), seen_through, op }))
     }
@@ -47,16 +57,16 @@ impl World {
 
     /// Of the mutex: who holds it with what state.
     fn holder(&self) -> Option<(SessionId, Token, HoldState)> {
-        let view = self.model.inspect(&name(), 0)?;
+        let view = self.machine.inspect(&name(), 0)?;
         view.holders.first().map(|holder| (holder.session, holder.token, holder.state))
     }
 
-    fn timer_over(&mut self, timer: Timer) -> Step {
-        let generation = self.model.timer_generation(&timer).expect("it runs");
+    pub(crate) fn timer_over(&mut self, timer: Timer) -> Step {
+        let generation = self.machine.timer_generation(&timer).expect("it runs");
         self.does(Command::Due(Due { timer, generation, term: TERM }))
     }
 
-    fn resumes(&mut self, key: SessionKey, nonce: u128) -> (SessionKey, Seq) {
+    pub(crate) fn resumes(&mut self, key: SessionKey, nonce: u128) -> (SessionKey, Seq) {
         let (session, secret, expected) = (key.id, key.secret, key.epoch);
         let nonce = Nonce(nonce);
         match self.does(Command::Resume(Resume { session, secret, expected, nonce })).outcome {
@@ -66,12 +76,12 @@ impl World {
     }
 }
 
-fn name() -> Name {
+pub(crate) fn name() -> Name {
     Name::new("a").expect("a valid name")
 }
 
 /// Session 1 has id 1 and generation 2, session 2 has id 3.
-fn key(secret: u128) -> SessionKey {
+pub(crate) fn key(secret: u128) -> SessionKey {
     let id = SessionId(u64::try_from(2 * secret - 1).expect("small"));
     SessionKey { id, secret: Secret(secret), epoch: Epoch(1) }
 }
@@ -80,7 +90,7 @@ fn acquire(priority: i32) -> Op {
     Op::Acquire(Acquire { priority, ..Acquire::of(name(), Demand::Mutex) })
 }
 
-fn token(step: &Step) -> Token {
+pub(crate) fn token(step: &Step) -> Token {
     match step.outcome {
         Outcome::Granted { token, .. } => token,
         _ => panic!("not granted: {step:?}"),
@@ -102,7 +112,7 @@ fn a_killed_sessions_hold_stays_until_its_client_says_that_it_stopped() {
     let (by, reason) = ("x".into(), "y".into());
     let step = world.does(Command::Kill { session: key(1).id, by, reason });
     assert!(!step.events.iter().any(|event| matches!(event, Event::Granted { .. })), "{step:?}");
-    assert_eq!(world.model.check(&name(), held), Check::Revoked);
+    assert_eq!(world.machine.check(&name(), held), Check::Revoked);
     let (session, secret) = (key(1).id, key(1).secret);
     let step = world.does(Command::AckStopped { session, secret, token: held });
     assert!(step.events.iter().any(|event| matches!(event, Event::Granted { .. })), "{step:?}");
@@ -151,9 +161,9 @@ fn a_resumed_process_gets_a_hold_back_only_by_adopting_it() {
     assert_eq!(world.acquires(later, 1).outcome, Outcome::Refused(Refusal::Gone));
     let new = token(&world.calls(later, next_seq.get(), Op::Adopt { token: held }));
     assert!(new > held);
-    assert_eq!(world.model.check(&name(), held), Check::NotHeld);
-    assert_eq!(world.model.check(&name(), new), Check::Held);
-    assert_eq!(world.model.timer_generation(&Timer::Adoption(key(1).id)), None);
+    assert_eq!(world.machine.check(&name(), held), Check::NotHeld);
+    assert_eq!(world.machine.check(&name(), new), Check::Held);
+    assert_eq!(world.machine.timer_generation(&Timer::Adoption(key(1).id)), None);
     let again = world.acquires(key(1), 2).outcome;
     assert_eq!(again, Outcome::Refused(Refusal::Fenced { epoch: later.epoch }));
 }
@@ -188,8 +198,8 @@ fn a_retry_finds_its_wait_then_its_hold_and_is_never_run_again() {
 fn a_due_of_another_leader_does_nothing() {
     let mut world = World::new();
     let timer = Timer::Session(key(1).id);
-    let generation = world.model.timer_generation(&timer).expect("it runs");
+    let generation = world.machine.timer_generation(&timer).expect("it runs");
     let due = Due { timer, generation, term: Term(2) };
     assert_eq!(world.does(Command::Due(due)).outcome, Outcome::Refused(Refusal::Stale));
-    assert_eq!(world.model.epoch(key(1).id), Some(Epoch(1)));
+    assert_eq!(world.machine.epoch(key(1).id), Some(Epoch(1)));
 }

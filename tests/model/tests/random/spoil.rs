@@ -1,9 +1,10 @@
 //! Records that were tampered with: either they make no machine, or one that its digest tells from the first.
 
 use conclave_machine::{
-    Acquire, Call, Campaign, Command, Context, Demand, Epoch, Generation, HoldRecord, Items,
-    Labels, LossNumber, Machine, Mode, Name, Nonce, Op, Open, Outcome, Record, Resume, Secret, Seq,
-    SessionId, SessionKey, SessionRecord, StateRecord, Term, Token, Value, Version, WaiterRecord,
+    Acquire, Call, Campaign, Command, Context, Demand, Edited, Epoch, Generation, HoldRecord,
+    Items, Labels, LossNumber, Machine, Mode, Name, Nonce, Op, Open, Outcome, Passed, Record,
+    Recorded, Refusal, Resume, Secret, Seq, SessionId, SessionKey, SessionRecord, StateRecord,
+    Term, Token, Value, Version, WaiterRecord,
 };
 use conclave_model::Rng;
 
@@ -57,8 +58,9 @@ fn change(record: &mut Record, rng: &mut Rng) {
             _ => header.last_stamp_ms += 1,
         },
         Record::Session(session) => change_session(session, rng),
-        Record::Window(window) => match rng.below(2) {
+        Record::Window(window) => match rng.below(3) {
             0 => window.seq = Seq(window.seq.get() + 1_000),
+            1 => window.answer = another_answer(&window.answer),
             _ => window.fingerprint = window.fingerprint.map_or(Some(1), |print| Some(print ^ 1)),
         },
         Record::Loss(loss) => match rng.below(2) {
@@ -84,6 +86,45 @@ fn change(record: &mut Record, rng: &mut Rng) {
         Record::CountKey(key) => *key = format!("{key}-altered").into(),
         Record::Hold(hold) => change_hold(hold, rng),
         Record::Waiter(waiter) => change_waiter(waiter, rng),
+    }
+}
+
+/// Another one, as like it as can be.
+fn another_answer(answer: &Recorded) -> Recorded {
+    match answer {
+        Recorded::Granted { token } => Recorded::Granted { token: Token(token.get() ^ 1) },
+        Recorded::Held { name } => Recorded::TimedOut { name: name.clone() },
+        Recorded::TimedOut { name } => Recorded::Held { name: name.clone() },
+        Recorded::Passed(passed) => Recorded::Passed(Passed { index: passed.index ^ 1, ..*passed }),
+        Recorded::Completed { version } => {
+            Recorded::Completed { version: Version(version.get() ^ 1) }
+        }
+        Recorded::Edited(edited) => Recorded::Edited(another_edit(edited)),
+        Recorded::Refused(refusal) if **refusal == Refusal::NotHolder => {
+            Recorded::Refused(Box::new(Refusal::NotFound))
+        }
+        Recorded::Refused(_) => Recorded::Refused(Box::new(Refusal::NotHolder)),
+        Recorded::Queued => Recorded::Cancelled,
+        Recorded::Cancelled => Recorded::Released,
+        Recorded::Released => Recorded::Downgraded,
+        Recorded::Downgraded => Recorded::Proclaimed,
+        Recorded::Proclaimed => Recorded::EligibleSet,
+        Recorded::EligibleSet => Recorded::Released,
+    }
+}
+
+fn another_edit(edited: &Edited) -> Edited {
+    match edited {
+        Edited::Latch { round, remaining } => {
+            Edited::Latch { round: *round, remaining: remaining ^ 1 }
+        }
+        Edited::Gate { open } => Edited::Gate { open: !open },
+        Edited::Register { version } => Edited::Conflict { version: Some(*version) },
+        Edited::RegisterDeleted => Edited::Conflict { version: None },
+        Edited::Conflict { version } => {
+            Edited::Conflict { version: if version.is_some() { None } else { Some(Version(1)) } }
+        }
+        Edited::Counter { value } => Edited::Counter { value: value ^ 1 },
     }
 }
 

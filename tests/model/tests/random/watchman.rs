@@ -7,15 +7,15 @@ use conclave_machine::{
 use conclave_machine::{Nonce, Timer, TimerSet};
 use conclave_model::Observer;
 
-fn name() -> Name {
+pub(crate) fn name() -> Name {
     Name::new("a").expect("a valid name")
 }
 
-fn key(session: u64) -> SessionKey {
+pub(crate) fn key(session: u64) -> SessionKey {
     SessionKey { id: SessionId(session), secret: Secret(1), epoch: Epoch(1) }
 }
 
-fn opened(observer: &mut Observer, session: u64) {
+pub(crate) fn opened(observer: &mut Observer, session: u64) {
     let open = Command::Open(Open {
         secret: Secret(1),
         ttl_ms: 10_000,
@@ -32,7 +32,7 @@ fn opened(observer: &mut Observer, session: u64) {
     assert_eq!(observer.observe(&open, &outcome, &[]), Ok(()));
 }
 
-fn call(session: u64, seq: u64, op: Op) -> Command {
+pub(crate) fn call(session: u64, seq: u64, op: Op) -> Command {
     Command::Call(Call { key: key(session), seq: Seq(seq), seen_through: Seq(0), op })
 }
 
@@ -41,16 +41,16 @@ fn acquire(session: u64, seq: u64, priority: i32) -> Command {
     call(session, seq, op)
 }
 
-fn granted(token: u64) -> Outcome {
+pub(crate) fn granted(token: u64) -> Outcome {
     Outcome::Granted { token: Token(token), waiting: 0 }
 }
 
-fn grant_event(session: u64, seq: u64, token: u64) -> Event {
+pub(crate) fn grant_event(session: u64, seq: u64, token: u64) -> Event {
     let (session, seq, token) = (SessionId(session), Seq(seq), Token(token));
     Event::Granted { session, seq, name: name(), token, waiting: 0 }
 }
 
-fn hold_ended(session: u64, token: u64) -> Event {
+pub(crate) fn hold_ended(session: u64, token: u64) -> Event {
     Event::HoldEnded { session: SessionId(session), name: name(), token: Token(token) }
 }
 
@@ -58,7 +58,7 @@ fn release(session: u64, seq: u64, token: u64) -> Command {
     call(session, seq, Op::Release { token: Token(token), permits: 0 })
 }
 
-fn queued() -> Outcome {
+pub(crate) fn queued() -> Outcome {
     Outcome::Queued { position: 1 }
 }
 
@@ -80,7 +80,7 @@ fn waited_for() -> Observer {
     observer
 }
 
-fn cries(
+pub(crate) fn cries(
     observer: &mut Observer,
     command: &Command,
     outcome: &Outcome,
