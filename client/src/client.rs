@@ -14,6 +14,8 @@ use crate::session::{ResumeBuilder, SessionBuilder};
 
 /// How long a call is tried, unless told otherwise: longer than a fail-over takes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where `conclave dev` listens.
+const DEFAULT_ENDPOINT: &str = "127.0.0.1:7420";
 /// A node that does not answer the first message of a stream within this time is not worth waiting for when time is short.
 const DIAL_PATIENCE_MIN: Duration = Duration::from_millis(500);
 
@@ -43,6 +45,21 @@ impl Client {
         endpoints: impl IntoIterator<Item = S>,
     ) -> Result<Self, ConfigError> {
         Self::builder().endpoints(endpoints).build()
+    }
+
+    /// A client of the cluster that the environment names: `CONCLAVE_ENDPOINTS`, separated by commas; 127.0.0.1:7420 when it is not set.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: not addresses. Nothing is connected to yet.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let endpoints = std::env::var("CONCLAVE_ENDPOINTS").unwrap_or_default();
+        let endpoints: Vec<&str> =
+            endpoints.split(',').map(str::trim).filter(|endpoint| !endpoint.is_empty()).collect();
+        if endpoints.is_empty() {
+            Self::connect([DEFAULT_ENDPOINT])
+        } else {
+            Self::connect(endpoints)
+        }
     }
 
     /// To say more than endpoints.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::check;
 use crate::error::{Error, LockTimeoutError, TryLockError};
 use crate::follow::Observation;
-use crate::grant::{Grant, guard};
+use crate::grant::guard;
 use crate::heldby::Holder;
 use crate::ids::{SessionId, Token};
 use crate::request::{Request, request_options};
@@ -125,10 +125,6 @@ impl Election {
     #[must_use]
     pub fn name(&self) -> &str {
         self.request.name()
-    }
-
-    pub(crate) const fn request(&self) -> &Request {
-        &self.request
     }
 
     fn ask(&self, wait: WaitPlan) -> Result<Asked, Error> {
@@ -274,10 +270,6 @@ impl Leadership {
     /// As [`release`](Self::release).
     pub async fn resign(self) -> Result<(), Error> {
         self.release().await
-    }
-
-    pub(crate) fn grant(&self) -> &Grant {
-        &self.grant
     }
 }
 

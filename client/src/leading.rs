@@ -53,28 +53,7 @@ impl Election {
     where
         F: AsyncFnOnce(Token, CancellationToken) -> T,
     {
-        let leadership = self.campaign().await?;
-        let cancel = CancellationToken::new();
-        let led = {
-            let mut work = pin!(work(leadership.term(), cancel.clone()));
-            let finished = tokio::select! {
-                biased;
-                () = self.must_stop(&leadership) => None,
-                value = &mut work => Some(value),
-            };
-            match finished {
-                Some(value) => Led::Finished(value),
-                None => {
-                    cancel.cancel();
-                    Led::Stopped { value: work.await, lost: leadership.lost_reason() }
-                }
-            }
-        };
-        match leadership.release().await {
-            // The end of a lost leadership is what it was released for.
-            Ok(()) | Err(Error::Lost(_) | Error::SessionEnded(_)) => Ok(led),
-            Err(error) => Err(error),
-        }
+        self.campaign().await?.lead(work).await
     }
 
     /// As [`run_as_leader`](Self::run_as_leader), and campaigns again whenever the work was told to stop, until it ends by itself
@@ -100,18 +79,54 @@ impl Election {
             }
         }
     }
+}
+
+impl Leadership {
+    /// Runs `work` while this leadership lasts, as [`Election::run_as_leader`] does once it was won.
+    ///
+    /// # Errors
+    /// [`Error::NotAnswered`]: the work is done, but whether the leadership was given up is unknown.
+    ///
+    /// # Cancel safety
+    /// As [`Election::run_as_leader`].
+    pub async fn lead<T, F>(self, work: F) -> Result<Led<T>, Error>
+    where
+        F: AsyncFnOnce(Token, CancellationToken) -> T,
+    {
+        let cancel = CancellationToken::new();
+        let led = {
+            let mut work = pin!(work(self.term(), cancel.clone()));
+            let finished = tokio::select! {
+                biased;
+                () = self.must_stop() => None,
+                value = &mut work => Some(value),
+            };
+            match finished {
+                Some(value) => Led::Finished(value),
+                None => {
+                    cancel.cancel();
+                    Led::Stopped { value: work.await, lost: self.lost_reason() }
+                }
+            }
+        };
+        match self.release().await {
+            // The end of a lost leadership is what it was released for.
+            Ok(()) | Err(Error::Lost(_) | Error::SessionEnded(_)) => Ok(led),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Resolves when the leadership is lost or in jeopardy. Reads the clock whenever it is polled.
-    async fn must_stop(&self, leadership: &Leadership) {
-        let shared = &self.request().handle.shared;
+    async fn must_stop(&self) {
+        let shared = &self.hold().handle().shared;
         let mut state = shared.watch();
         loop {
-            if !leadership.is_valid() || shared.state() == SessionState::Jeopardy {
+            if !self.is_valid() || shared.state() == SessionState::Jeopardy {
                 return;
             }
             // The task of the session looks every 100 ms; the pause is for a runtime whose task is gone.
             tokio::select! {
-                _ = leadership.grant().lost() => return,
+                _ = self.lost() => return,
                 _ = state.changed() => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
