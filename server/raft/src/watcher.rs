@@ -126,3 +126,6 @@ impl Watcher {
         self.after = Position::whole(revision);
     }
 }
+
+#[cfg(test)]
+mod tests;

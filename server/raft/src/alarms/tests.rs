@@ -30,8 +30,8 @@ fn a_renewal_touches_the_queue_once_a_period_however_often_it_comes() {
     for second in 1..=110 {
         let now = start + second * SECOND;
         for id in 0..1000 {
-            alarms.renew(now, session(id));
-            alarms.renew(now, session(id));
+            alarms.renew(now, &session(id));
+            alarms.renew(now, &session(id));
         }
         let mut looks_left = u32::MAX;
         assert_eq!(alarms.next_due(now, &mut looks_left), None);
@@ -52,7 +52,7 @@ fn timers_come_in_the_order_of_their_deadlines_and_once() {
     let now = start + Duration::from_millis(300);
     assert_eq!(all_due(&mut alarms, now), [session(2), session(3), session(1)]);
     assert_eq!(all_due(&mut alarms, now), [], "not again unless asked for");
-    alarms.look_again(now + SECOND, session(3));
+    alarms.look_again(now + SECOND, &session(3));
     assert_eq!(all_due(&mut alarms, now + SECOND), [session(4), session(3)]);
 }
 
@@ -60,8 +60,8 @@ fn timers_come_in_the_order_of_their_deadlines_and_once() {
 fn a_timer_that_is_set_anew_to_an_earlier_moment_is_found_there() {
     let mut alarms = Alarms::default();
     let hold = Timer::HoldEnd(SessionId(1), Token(2));
-    alarms.set(Moment::ZERO, &set(hold, 1, 10_000));
-    alarms.set(Moment::ZERO, &set(hold, 2, 1000));
+    alarms.set(Moment::ZERO, &set(hold.clone(), 1, 10_000));
+    alarms.set(Moment::ZERO, &set(hold.clone(), 2, 1000));
     assert_eq!(all_due(&mut alarms, Moment::ZERO + SECOND), [hold]);
     assert_eq!(all_due(&mut alarms, Moment::ZERO + 20 * SECOND), [], "its old entry is void");
 }
@@ -70,7 +70,7 @@ fn a_timer_that_is_set_anew_to_an_earlier_moment_is_found_there() {
 fn a_removed_timer_is_never_due() {
     let mut alarms = Alarms::default();
     alarms.set(Moment::ZERO, &set(session(1), 1, 1000));
-    alarms.remove(session(1));
+    alarms.remove(&session(1));
     assert_eq!(all_due(&mut alarms, Moment::ZERO + SECOND), []);
     assert_eq!(alarms.len(), 0);
     assert_eq!(alarms.next_look(), None, "its entry is gone with the first look");
@@ -87,13 +87,13 @@ fn a_million_timers_set_and_removed_leave_a_short_queue() {
     let mut looks = u32::MAX;
     let named = alarms.next_due(start + SECOND, &mut looks);
     assert_eq!(named, Some(session(0)));
-    alarms.renew(start + SECOND, session(1));
+    alarms.renew(start + SECOND, &session(1));
     alarms.set(start, &set(session(20), 2, 1500));
     let mut longest = 0;
     for number in 0..1_000_000 {
         let hold = Timer::HoldEnd(SessionId(7), Token(number));
-        alarms.set(start, &set(hold, 1, 3_600_000));
-        alarms.remove(hold);
+        alarms.set(start, &set(hold.clone(), 1, 3_600_000));
+        alarms.remove(&hold);
         longest = longest.max(alarms.queue.len());
     }
     assert!(longest <= 2 * 31 + VOID_MAX + 1, "{longest}");

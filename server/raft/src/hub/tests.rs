@@ -278,7 +278,7 @@ fn the_clock_hears_of_a_timer_before_the_proposer_hears_of_its_session() {
         Revision(1),
         Some(Reply::Once(sender)),
         Outcome::Done,
-        &[Event::TimerSet(set), granted(ANN, 1)],
+        &[Event::TimerSet(set.clone()), granted(ANN, 1)],
     );
     assert_eq!(hub.inbox().take().items, [(Some(Revision(1)), Tiding::Timer(set))]);
     let decided = Decided { revision: Revision(1), outcome: Outcome::Done };

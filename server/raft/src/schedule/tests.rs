@@ -2,6 +2,7 @@
 
 mod keepalives;
 mod leadership;
+mod primitives;
 mod random;
 mod sessions;
 mod stage;

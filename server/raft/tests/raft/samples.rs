@@ -1,13 +1,21 @@
 //! One of each command and record, and arbitrary ones.
 
-use conclave_machine::limits::{LABELS_BYTES_MAX, NAME_BYTES_MAX};
-use conclave_machine::{
-    Acquire, Attach, Call, Command, Demand, Due, Epoch, Generation, HeaderRecord, HeldBy,
-    HoldRecord, HoldState, Holder, Kind, Labels, Loss, LossNumber, LossReason, Name, Nonce,
-    ObjectRecord, Op, Open, Record, Recorded, Resume, Revision, Secret, Seq, SessionId, SessionKey,
-    SessionRecord, Statistics, Term, Timer, Token, WaiterRecord, WindowRecord,
+mod any;
+mod ops;
+
+use conclave_machine::limits::{
+    DEADLOCK_SHOWN_MAX, ITEMS_MAX, LABELS_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX,
+    PROPOSAL_BYTES_MAX, TEXT_BYTES_MAX, VALUE_PART_BYTES,
 };
-use proptest::prelude::*;
+use conclave_machine::{
+    Attach, Call, Campaign, Command, DeadlockEdge, Demand, DoneRecord, Due, Edited, Epoch,
+    Generation, HeaderRecord, HoldRecord, HoldState, Item, Items, Kind, Labels, Loss, LossNumber,
+    LossReason, Mode, Name, Nonce, ObjectRecord, Op, Open, Passed, Record, Recorded, Refusal,
+    Resume, Revision, Secret, Seq, SessionId, SessionKey, SessionRecord, StateRecord, Statistics,
+    Term, Timer, Token, Value, Version, WaiterRecord, WindowRecord,
+};
+
+pub(crate) use any::{any_command, any_record};
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
@@ -31,23 +39,6 @@ fn due(timer: Timer) -> Command {
 }
 
 pub(crate) fn commands() -> Vec<(&'static str, Command)> {
-    let acquire = Acquire {
-        name: name("jobs/nightly"),
-        demand: Demand::Mutex,
-        wait: true,
-        priority: -3,
-        max_hold_ms: 60_000,
-        owner: Some("worker 1".into()),
-        metadata: labels(&[("why", "test")]),
-    };
-    let bare = Acquire {
-        wait: false,
-        priority: 0,
-        max_hold_ms: 0,
-        owner: None,
-        metadata: Labels::default(),
-        ..acquire.clone()
-    };
     vec![
         (
             "open",
@@ -66,6 +57,7 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
                 held: vec![Token(7), Token(300)],
                 waiting: vec![Seq(9)],
                 next_seq: Seq(10),
+                number: 3,
             }),
         ),
         (
@@ -78,10 +70,6 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
             }),
         ),
         ("close", Command::Close { key: key() }),
-        ("acquire", call(Op::Acquire(acquire))),
-        ("acquire-bare", call(Op::Acquire(bare))),
-        ("release", call(Op::Release { token: Token(7) })),
-        ("adopt", call(Op::Adopt { token: Token(7) })),
         ("cancel", Command::Cancel { key: key(), seq: Seq(5) }),
         ("time-out", Command::TimeOut { session: SessionId(3), seq: Seq(5) }),
         (
@@ -96,6 +84,8 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         ("due-adoption", due(Timer::Adoption(SessionId(3)))),
         ("due-hold-end", due(Timer::HoldEnd(SessionId(3), Token(7)))),
         ("due-max-hold", due(Timer::MaxHold(SessionId(3), Token(7)))),
+        ("due-preempt", due(Timer::Preempt(SessionId(3), Token(7)))),
+        ("due-retention", due(Timer::Retention(name("cache/1")))),
         ("kill", Command::Kill { session: SessionId(3), by: "ops".into(), reason: "stuck".into() }),
         (
             "force-release",
@@ -106,29 +96,46 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
                 by: "ops".into(),
             },
         ),
+        (
+            "resize",
+            Command::Resize {
+                name: name("batch"),
+                limit: 12,
+                version: Version(300),
+                by: "ops".into(),
+            },
+        ),
+        (
+            "transfer",
+            Command::Transfer {
+                name: name("leader"),
+                term: Token(7),
+                to: SessionId(4),
+                by: "ops".into(),
+            },
+        ),
+        ("delete", Command::Delete { name: name("config"), by: "ops".into() }),
     ]
+    .into_iter()
+    .chain(ops::ops().into_iter().map(|(name, op)| (name, call(op))))
+    .collect()
 }
 
-fn holder() -> Holder {
-    Holder {
-        session: SessionId(3),
-        session_name: name("host:1"),
-        labels: labels(&[("host", "h")]),
-        token: Token(7),
-        state: HoldState::Cooling,
-        owner: Some("worker 1".into()),
-        metadata: labels(&[("why", "test")]),
-        since_stamp_ms: 1_700_000_000_000,
-    }
+fn campaign() -> Campaign {
+    Campaign { value: Value::new(b"10.0.0.1:80"), eligible: true, preempt_after_ms: Some(5_000) }
 }
 
-fn window(answer: Recorded, holders_len: u32) -> Record {
-    Record::Window(WindowRecord {
-        seq: Seq(5),
-        fingerprint: Some(0x0123_4567_89ab_cdef),
-        answer,
-        holders_len,
-    })
+fn several() -> Items {
+    let items = vec![
+        Item { name: name("a"), demand: Demand::Mutex },
+        Item { name: name("b"), demand: Demand::RwLock(Mode::Read) },
+        Item { name: name("c"), demand: Demand::Permits { weight: 2, limit: 300 } },
+    ];
+    Items::new(items).expect("three")
+}
+
+fn window(answer: Recorded) -> Record {
+    Record::Window(WindowRecord { seq: Seq(5), fingerprint: Some(0x0123_4567_89ab_cdef), answer })
 }
 
 fn loss(reason: LossReason) -> Record {
@@ -152,6 +159,7 @@ fn session() -> SessionRecord {
         opened_stamp_ms: 1_700_000_000_000,
         epoch: Epoch(2),
         nonce: Some(Nonce(0xff)),
+        attach_number: 8,
         generation: Generation(11),
         adoption: Some(Generation(12)),
         seen_through: Seq(4),
@@ -160,6 +168,8 @@ fn session() -> SessionRecord {
         ended: false,
         window_len: 3,
         losses_len: 1,
+        holds_len: 2,
+        waits_len: 4,
     }
 }
 
@@ -169,13 +179,16 @@ fn hold() -> HoldRecord {
         session: SessionId(3),
         seq: Seq(5),
         fingerprint: 0x0123_4567_89ab_cdef,
-        demand: Demand::Mutex,
+        items: several(),
         state: HoldState::Revoked,
         unadopted: true,
+        priority: -3,
         max_hold_ms: 60_000,
         timer: Some(Generation(11)),
+        preempt: Some(Generation(12)),
         owner: Some("worker 1".into()),
         metadata: labels(&[("why", "test")]),
+        campaign: Some(campaign()),
         since_stamp_ms: 1_700_000_000_000,
     }
 }
@@ -185,12 +198,14 @@ fn waiter() -> WaiterRecord {
         session: SessionId(3),
         seq: Seq(5),
         fingerprint: 0x0123_4567_89ab_cdef,
-        demand: Demand::Mutex,
+        items: Items::one(Item { name: name("job"), demand: Demand::Mutex }),
+        upgrades: None,
         priority: -3,
         arrival: 98,
         max_hold_ms: 60_000,
         owner: None,
         metadata: Labels::default(),
+        campaign: None,
         since_stamp_ms: 1_700_000_000_000,
     }
 }
@@ -214,8 +229,124 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         losses_len: 0,
         ..session()
     };
-    let held = || Box::new(HeldBy { holders: Vec::new(), holders_total: 2, queue_len: 6 });
-    let listed = || Box::new(HeldBy { holders: vec![holder()], holders_total: 1, queue_len: 6 });
+    let ops = || "ops".into();
+    let plain = HoldRecord {
+        items: Items::one(Item { name: name("job"), demand: Demand::Mutex }),
+        state: HoldState::Held,
+        unadopted: false,
+        timer: None,
+        preempt: None,
+        owner: None,
+        campaign: None,
+        ..hold()
+    };
+    let upgrade = WaiterRecord {
+        items: Items::one(Item { name: name("table"), demand: Demand::RwLock(Mode::Write) }),
+        upgrades: Some(Token(7)),
+        ..waiter()
+    };
+    let mut records = vec![
+        ("header", Record::Header(header)),
+        ("session", Record::Session(session())),
+        ("session-ended", Record::Session(ended)),
+        ("loss-max-hold", loss(LossReason::MaxHold)),
+        ("loss-force-released", loss(LossReason::ForceReleased { by: ops() })),
+        ("loss-not-adopted", loss(LossReason::NotAdopted)),
+        ("loss-preempted", loss(LossReason::Preempted)),
+        ("loss-transferred", loss(LossReason::Transferred { by: ops() })),
+        ("value-part", Record::ValuePart(Value::new(&[0, 1, 255]))),
+        ("count-key", Record::CountKey("part 1".into())),
+        ("hold", Record::Hold(hold())),
+        ("hold-cooling", Record::Hold(HoldRecord { state: HoldState::Cooling, ..hold() })),
+        ("hold-plain", Record::Hold(plain)),
+        ("waiter", Record::Waiter(waiter())),
+        ("waiter-upgrade", Record::Waiter(upgrade)),
+        (
+            "waiter-campaign",
+            Record::Waiter(WaiterRecord { campaign: Some(campaign()), ..waiter() }),
+        ),
+    ];
+    records.extend(windows());
+    records.extend(
+        refusals()
+            .into_iter()
+            .map(|(name, refusal)| (name, window(Recorded::Refused(Box::new(refusal))))),
+    );
+    records.extend(objects());
+    records
+}
+
+fn windows() -> Vec<(&'static str, Record)> {
+    let cancelled = Record::Window(WindowRecord {
+        seq: Seq(6),
+        fingerprint: None,
+        answer: Recorded::Cancelled,
+    });
+    let edited = |what| window(Recorded::Edited(what));
+    vec![
+        ("window-queued", window(Recorded::Queued)),
+        ("window-granted", window(Recorded::Granted { token: Token(7) })),
+        ("window-held", window(Recorded::Held { name: name("job") })),
+        ("window-timed-out", window(Recorded::TimedOut { name: name("job") })),
+        ("window-passed", window(Recorded::Passed(Passed { version: Version(300), index: 2 }))),
+        ("window-cancelled-unseen", cancelled),
+        ("window-released", window(Recorded::Released)),
+        ("window-downgraded", window(Recorded::Downgraded)),
+        ("window-proclaimed", window(Recorded::Proclaimed)),
+        ("window-eligible-set", window(Recorded::EligibleSet)),
+        ("window-completed", window(Recorded::Completed { version: Version(300) })),
+        ("window-latch", edited(Edited::Latch { round: Version(300), remaining: 2 })),
+        ("window-gate", edited(Edited::Gate { open: true })),
+        ("window-register", edited(Edited::Register { version: Version(300) })),
+        ("window-register-deleted", edited(Edited::RegisterDeleted)),
+        ("window-conflict", edited(Edited::Conflict { version: Some(Version(300)) })),
+        ("window-conflict-absent", edited(Edited::Conflict { version: None })),
+        ("window-counter", edited(Edited::Counter { value: -3 })),
+    ]
+}
+
+fn refusals() -> Vec<(&'static str, Refusal)> {
+    let edge = DeadlockEdge {
+        session: SessionId(3),
+        session_name: name("host:1"),
+        owner: "worker 1".into(),
+        name: name("job"),
+    };
+    let mut refusals = vec![
+        ("refused-not-holder", Refusal::NotHolder),
+        ("refused-already-held", Refusal::AlreadyHeld { token: Token(7) }),
+        ("refused-not-found", Refusal::NotFound),
+        ("refused-mismatch", Refusal::Mismatch { object: 5, request: 300 }),
+        ("refused-weight", Refusal::Weight { weight: 9, max: 8 }),
+        ("refused-not-upgradable", Refusal::NotUpgradable),
+        ("refused-would-deadlock", Refusal::WouldDeadlock),
+        ("refused-deadlock", Refusal::Deadlock { cycle: vec![edge.clone(), edge] }),
+        ("refused-guard", Refusal::Guard),
+        ("refused-below-zero", Refusal::BelowZero { remaining: 1 }),
+        ("refused-overflow", Refusal::Overflow { value: i64::MIN }),
+        ("refused-broken", Refusal::Broken),
+        ("refused-attempts-exhausted", Refusal::AttemptsExhausted { attempts: 3 }),
+        ("refused-hold-lost", Refusal::HoldLost),
+    ];
+    refusals.extend(
+        [
+            ("refused-kind-mutex", Kind::Mutex),
+            ("refused-kind-rwlock", Kind::RwLock),
+            ("refused-kind-semaphore", Kind::Semaphore),
+            ("refused-kind-election", Kind::Election),
+            ("refused-kind-once", Kind::Once),
+            ("refused-kind-latch", Kind::Latch),
+            ("refused-kind-gate", Kind::Gate),
+            ("refused-kind-barrier", Kind::Barrier),
+            ("refused-kind-register", Kind::Register),
+            ("refused-kind-counter", Kind::Counter),
+        ]
+        .map(|(name, kind)| (name, Refusal::WrongKind { kind })),
+    );
+    refusals
+}
+
+fn objects() -> Vec<(&'static str, Record)> {
     let statistics = Statistics {
         created_stamp_ms: 1_700_000_000_000,
         grants: 9,
@@ -223,276 +354,86 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         timeouts: 1,
         cancels: 2,
         losses: 3,
+        passes: 7,
         queue_len_max: 8,
     };
-    let cancelled = Record::Window(WindowRecord {
-        seq: Seq(6),
-        fingerprint: None,
-        answer: Recorded::Cancelled,
-        holders_len: 0,
-    });
+    let object = |state| Record::Object(ObjectRecord { name: name("job"), state, statistics });
+    let version = Version(300);
+    let semaphore =
+        |resized| object(StateRecord::Semaphore { declared: 5, limit: 6, version, resized });
+    let done = DoneRecord { version, timer: Generation(301), retention_ms: 60_000, bytes: 3 };
+    let once = |done| object(StateRecord::Once { attempts: 2, done });
+    let register = |bound_to| object(StateRecord::Register { version, bound_to, bytes: 3 });
+    let successor = Some((SessionId(3), Seq(5)));
     vec![
-        ("header", Record::Header(header)),
-        ("session", Record::Session(session())),
-        ("session-ended", Record::Session(ended)),
-        ("window-queued", window(Recorded::Queued, 0)),
-        ("window-granted", window(Recorded::Granted { token: Token(7) }, 0)),
-        ("window-held", window(Recorded::Held(held()), 2)),
-        ("window-held-listed", window(Recorded::Held(listed()), 0)),
-        ("window-timed-out", window(Recorded::TimedOut(held()), 1)),
-        ("window-cancelled-unseen", cancelled),
-        ("window-released", window(Recorded::Released, 0)),
-        ("window-not-holder", window(Recorded::NotHolder, 0)),
-        ("window-already-held", window(Recorded::AlreadyHeld { token: Token(7) }, 0)),
-        ("window-wrong-kind", window(Recorded::WrongKind { kind: Kind::Mutex }, 0)),
-        ("window-holder", Record::WindowHolder(holder())),
-        ("loss-max-hold", loss(LossReason::MaxHold)),
-        ("loss-force-released", loss(LossReason::ForceReleased { by: "ops".into() })),
-        ("loss-not-adopted", loss(LossReason::NotAdopted)),
+        ("object-mutex", object(StateRecord::Mutex)),
+        ("object-rwlock", object(StateRecord::RwLock)),
+        ("object-semaphore", semaphore(false)),
+        ("object-semaphore-resized", semaphore(true)),
+        ("object-election", object(StateRecord::Election { successor: None })),
+        ("object-election-successor", object(StateRecord::Election { successor })),
+        ("object-once", once(None)),
+        ("object-once-done", once(Some(done))),
         (
-            "object",
-            Record::Object(ObjectRecord { name: name("job"), kind: Kind::Mutex, statistics }),
+            "object-latch",
+            object(StateRecord::Latch { count: 3, remaining: 1, round: version, keys_len: 2 }),
         ),
-        ("hold", Record::Hold(hold())),
-        (
-            "hold-plain",
-            Record::Hold(HoldRecord {
-                state: HoldState::Held,
-                unadopted: false,
-                timer: None,
-                owner: None,
-                ..hold()
-            }),
-        ),
-        ("waiter", Record::Waiter(waiter())),
+        ("object-gate", object(StateRecord::Gate { open: true, version })),
+        ("object-barrier", object(StateRecord::Barrier { parties: 3, break_on_loss: true })),
+        ("object-register", register(None)),
+        ("object-register-bound", register(Some(SessionId(3)))),
+        ("object-counter", object(StateRecord::Counter { value: -3 })),
     ]
 }
 
 /// Every record that grows with what clients send, as large as the limits let it become.
 pub(crate) fn largest_records() -> Vec<(&'static str, Record)> {
     let long = || name(&"n".repeat(NAME_BYTES_MAX));
+    let text = || "o".repeat(TEXT_BYTES_MAX).into_boxed_str();
     let full = || {
-        let pairs = (0..LABELS_BYTES_MAX / 4).map(|n| (format!("{n:04}").into(), "".into()));
+        let value = "v".repeat(LABELS_BYTES_MAX / LABELS_MAX - 4);
+        let pairs = (0..LABELS_MAX).map(|n| (format!("{n:04}").into(), value.as_str().into()));
         Labels::new(pairs).expect("just fits")
     };
-    let owner = || Some("o".repeat(NAME_BYTES_MAX).into_boxed_str());
-    let holder = Holder {
+    let items = || {
+        let item = |n| {
+            let name = name(&format!("{n:0NAME_BYTES_MAX$}"));
+            Item { name, demand: Demand::Permits { weight: u32::MAX, limit: u32::MAX } }
+        };
+        Items::new((0..ITEMS_MAX).map(item).collect()).expect("some")
+    };
+    let largest_campaign = || {
+        let value = Value::new(&[7; PROPOSAL_BYTES_MAX]);
+        Some(Campaign { value, ..campaign() })
+    };
+    let edge = DeadlockEdge {
+        session: SessionId(u64::MAX),
         session_name: long(),
-        labels: full(),
-        owner: owner(),
+        owner: text(),
+        name: long(),
+    };
+    let cycle = vec![edge; DEADLOCK_SHOWN_MAX];
+    let refused = Recorded::Refused(Box::new(Refusal::Deadlock { cycle }));
+    let hold = HoldRecord {
+        items: items(),
+        owner: Some(text()),
         metadata: full(),
-        ..holder()
+        campaign: largest_campaign(),
+        ..hold()
+    };
+    let waiter = WaiterRecord {
+        items: items(),
+        owner: Some(text()),
+        metadata: full(),
+        campaign: largest_campaign(),
+        ..waiter()
     };
     vec![
         ("session", Record::Session(SessionRecord { name: long(), labels: full(), ..session() })),
-        ("window holder", Record::WindowHolder(holder)),
-        ("hold", Record::Hold(HoldRecord { owner: owner(), metadata: full(), ..hold() })),
-        ("waiter", Record::Waiter(WaiterRecord { owner: owner(), metadata: full(), ..waiter() })),
+        ("window", window(refused)),
+        ("value part", Record::ValuePart(Value::new(&[7; VALUE_PART_BYTES]))),
+        ("count key", Record::CountKey(text())),
+        ("hold", Record::Hold(hold)),
+        ("waiter", Record::Waiter(waiter)),
     ]
-}
-
-fn any_name() -> impl Strategy<Value = Name> {
-    "[a-z/é]{1,40}".prop_map(|text| name(&text))
-}
-fn any_text() -> impl Strategy<Value = Box<str>> {
-    "\\PC{0,20}".prop_map(String::into_boxed_str)
-}
-fn any_labels() -> impl Strategy<Value = Labels> {
-    prop::collection::vec((any_text(), any_text()), 0..4)
-        .prop_map(|pairs| Labels::new(pairs).expect("few"))
-}
-fn any_key() -> impl Strategy<Value = SessionKey> {
-    any::<(u64, u128, u64)>().prop_map(|(id, secret, epoch)| SessionKey {
-        id: SessionId(id),
-        secret: Secret(secret),
-        epoch: Epoch(epoch),
-    })
-}
-
-fn any_op() -> impl Strategy<Value = Op> {
-    let acquire =
-        (any_name(), any::<(bool, i32, u64)>(), prop::option::of(any_text()), any_labels())
-            .prop_map(|(name, (wait, priority, max_hold_ms), owner, metadata)| {
-                let demand = Demand::Mutex;
-                Op::Acquire(Acquire { name, demand, wait, priority, max_hold_ms, owner, metadata })
-            });
-    prop_oneof![
-        acquire,
-        any::<u64>().prop_map(|token| Op::Release { token: Token(token) }),
-        any::<u64>().prop_map(|token| Op::Adopt { token: Token(token) }),
-    ]
-}
-
-fn any_timer() -> impl Strategy<Value = Timer> {
-    prop_oneof![
-        any::<u64>().prop_map(|id| Timer::Session(SessionId(id))),
-        any::<u64>().prop_map(|id| Timer::Adoption(SessionId(id))),
-        any::<(u64, u64)>().prop_map(|(id, token)| Timer::HoldEnd(SessionId(id), Token(token))),
-        any::<(u64, u64)>().prop_map(|(id, token)| Timer::MaxHold(SessionId(id), Token(token))),
-    ]
-}
-
-pub(crate) fn any_command() -> impl Strategy<Value = Command> {
-    let numbers = prop::collection::vec(any::<u64>(), 0..5);
-    prop_oneof![
-        (any::<(u128, u64, u64)>(), any_name(), any_labels()).prop_map(
-            |((secret, ttl_ms, lock_delay_ms), name, labels)| {
-                Command::Open(Open { secret: Secret(secret), ttl_ms, lock_delay_ms, name, labels })
-            }
-        ),
-        (any_key(), numbers.clone(), numbers, any::<u64>()).prop_map(
-            |(key, held, waiting, next)| {
-                Command::Attach(Attach {
-                    key,
-                    held: held.into_iter().map(Token).collect(),
-                    waiting: waiting.into_iter().map(Seq).collect(),
-                    next_seq: Seq(next),
-                })
-            }
-        ),
-        any::<(u64, u128, u64, u128)>().prop_map(|(session, secret, expected, nonce)| {
-            Command::Resume(Resume {
-                session: SessionId(session),
-                secret: Secret(secret),
-                expected: Epoch(expected),
-                nonce: Nonce(nonce),
-            })
-        }),
-        any_key().prop_map(|key| Command::Close { key }),
-        (any_key(), any::<(u64, u64)>(), any_op()).prop_map(|(key, (seq, seen), op)| {
-            Command::Call(Call { key, seq: Seq(seq), seen_through: Seq(seen), op })
-        }),
-        (any_key(), any::<u64>()).prop_map(|(key, seq)| Command::Cancel { key, seq: Seq(seq) }),
-        any::<(u64, u64)>().prop_map(|(session, seq)| Command::TimeOut {
-            session: SessionId(session),
-            seq: Seq(seq)
-        }),
-        any::<(u64, u128, u64)>().prop_map(|(session, secret, token)| Command::AckStopped {
-            session: SessionId(session),
-            secret: Secret(secret),
-            token: Token(token)
-        }),
-        any::<(u64, u64)>().prop_map(|(session, through)| Command::ConfirmLosses {
-            session: SessionId(session),
-            through: LossNumber(through)
-        }),
-        (any_timer(), any::<(u64, u64)>()).prop_map(|(timer, (generation, term))| {
-            Command::Due(Due { timer, generation: Generation(generation), term: Term(term) })
-        }),
-        (any::<u64>(), any_text(), any_text()).prop_map(|(session, by, reason)| Command::Kill {
-            session: SessionId(session),
-            by,
-            reason
-        }),
-        (any_name(), any::<(u64, bool)>(), any_text()).prop_map(|(name, (token, now), by)| {
-            Command::ForceRelease { name, token: Token(token), now, by }
-        }),
-    ]
-}
-
-/// Records as a machine makes them, with other numbers and texts in them.
-pub(crate) fn any_record() -> impl Strategy<Value = Record> {
-    let sample = prop::sample::select(records());
-    (
-        sample,
-        any::<[u64; 6]>(),
-        any::<u32>(),
-        any_name(),
-        any_labels(),
-        prop::option::of(any_text()),
-    )
-        .prop_map(|((_, record), n, small, name, labels, owner)| {
-            vary(record, n, small, name, labels, owner)
-        })
-}
-
-fn vary(
-    record: Record,
-    n: [u64; 6],
-    small: u32,
-    name: Name,
-    labels: Labels,
-    owner: Option<Box<str>>,
-) -> Record {
-    match record {
-        Record::Header(_) => Record::Header(HeaderRecord {
-            version: small,
-            revision: n[0],
-            counter: n[1],
-            last_stamp_ms: n[2],
-            sessions: n[3],
-            objects: n[4],
-            holds: n[5],
-            waiters: n[0],
-        }),
-        Record::Session(session) => Record::Session(SessionRecord {
-            id: SessionId(n[0]),
-            secret: Secret(u128::from(n[1]) << 64 | u128::from(n[2])),
-            name,
-            labels,
-            ttl_ms: n[3],
-            seen_through: Seq(n[4]),
-            generation: Generation(n[5]),
-            window_len: small,
-            ..session
-        }),
-        Record::Window(window) => Record::Window(WindowRecord {
-            seq: Seq(n[0]),
-            fingerprint: window.fingerprint.map(|_| n[1]),
-            holders_len: small,
-            ..window
-        }),
-        Record::WindowHolder(holder) => Record::WindowHolder(Holder {
-            session: SessionId(n[0]),
-            session_name: name,
-            labels,
-            owner,
-            token: Token(n[1]),
-            since_stamp_ms: n[2],
-            ..holder
-        }),
-        Record::Loss(loss) => Record::Loss(Loss {
-            number: LossNumber(n[0]),
-            token: Token(n[1]),
-            name,
-            revision: Revision(n[2]),
-            ..loss
-        }),
-        Record::Object(object) => Record::Object(ObjectRecord {
-            name,
-            statistics: Statistics {
-                grants: n[0],
-                releases: n[1],
-                timeouts: n[2],
-                cancels: n[3],
-                losses: n[4],
-                created_stamp_ms: n[5],
-                queue_len_max: small,
-            },
-            ..object
-        }),
-        Record::Hold(hold) => Record::Hold(HoldRecord {
-            token: Token(n[0]),
-            session: SessionId(n[1]),
-            seq: Seq(n[2]),
-            fingerprint: n[3],
-            owner,
-            metadata: labels,
-            max_hold_ms: n[4],
-            since_stamp_ms: n[5],
-            ..hold
-        }),
-        Record::Waiter(waiter) => Record::Waiter(WaiterRecord {
-            session: SessionId(n[0]),
-            seq: Seq(n[1]),
-            fingerprint: n[2],
-            priority: small.cast_signed(),
-            arrival: n[3],
-            owner,
-            metadata: labels,
-            max_hold_ms: n[4],
-            since_stamp_ms: n[5],
-            ..waiter
-        }),
-    }
 }

@@ -158,15 +158,7 @@ pub(crate) fn acquire(key: SessionKey, seq: u64, lock: &str) -> Command {
         key,
         seq: Seq(seq),
         seen_through: Seq(seq - 1),
-        op: Op::Acquire(Acquire {
-            name: name(lock),
-            demand: Demand::Mutex,
-            wait: true,
-            priority: 0,
-            max_hold_ms: 0,
-            owner: None,
-            metadata: Labels::default(),
-        }),
+        op: Op::Acquire(Acquire::of(name(lock), Demand::Mutex)),
     })
 }
 

@@ -132,6 +132,7 @@ fn a_renewed_generation_is_waited_for_instead_of_proposing_in_vain() {
     // Applied, but the clock has not heard of it yet.
     let attach = conclave_machine::Attach {
         key: ann,
+        number: 1,
         held: vec![],
         waiting: vec![],
         next_seq: conclave_machine::Seq(1),

@@ -47,6 +47,8 @@ pub(super) struct Stage {
     pub(super) opened: Vec<SessionKey>,
     /// Whose keepalive each number was, from 1.
     pub(super) asked_by: Vec<SessionId>,
+    /// Of all sessions.
+    attaches: u64,
 }
 
 impl Stage {
@@ -72,6 +74,7 @@ impl Stage {
             answers: Vec::new(),
             opened: Vec::new(),
             asked_by: Vec::new(),
+            attaches: 0,
         }
     }
 
@@ -112,22 +115,20 @@ impl Stage {
     }
 
     pub(super) fn attach(&mut self, key: SessionKey) {
-        let attach = Attach { key, held: vec![], waiting: vec![], next_seq: Seq(1) };
+        self.attaches += 1;
+        let number = self.attaches;
+        let attach = Attach { key, number, held: vec![], waiting: vec![], next_seq: Seq(1) };
         let outcome = self.apply(Command::Attach(attach));
         assert!(matches!(outcome, Outcome::Attached(_)), "not attached: {outcome:?}");
     }
 
     pub(super) fn acquire(&mut self, key: SessionKey, seq: u64, max_hold_ms: u64) -> Outcome {
-        let acquire = Acquire {
-            name: name("lock"),
-            demand: Demand::Mutex,
-            wait: true,
-            priority: 0,
-            max_hold_ms,
-            owner: None,
-            metadata: Labels::default(),
-        };
-        let (seq, seen_through, op) = (Seq(seq), Seq(0), Op::Acquire(acquire));
+        let acquire = Acquire { max_hold_ms, ..Acquire::of(name("lock"), Demand::Mutex) };
+        self.call(key, seq, Op::Acquire(acquire))
+    }
+
+    pub(super) fn call(&mut self, key: SessionKey, seq: u64, op: Op) -> Outcome {
+        let (seq, seen_through) = (Seq(seq), Seq(0));
         self.apply(Command::Call(Call { key, seq, seen_through, op }))
     }
 
@@ -305,7 +306,7 @@ impl Stage {
     /// The timers whose `Due` is under way.
     pub(super) fn dues(&self) -> Vec<Due> {
         let due = |(_, command): &(u64, Command)| match command {
-            Command::Due(due) => Some(*due),
+            Command::Due(due) => Some(due.clone()),
             _ => None,
         };
         self.proposals.iter().filter_map(due).collect()
@@ -322,6 +323,11 @@ impl Stage {
             _ => None,
         };
         self.proposals.iter().filter_map(timeout).collect()
+    }
+
+    /// Timers that the schedule knows.
+    pub(super) fn schedule_len(&self) -> usize {
+        self.schedule.alarms.len()
     }
 
     pub(super) fn revision(&self) -> Revision {

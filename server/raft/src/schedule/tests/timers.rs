@@ -136,7 +136,7 @@ fn a_short_timer_is_looked_at_in_time() {
     assert_eq!(look, stage.now + Duration::from_millis(5));
     stage.now = look;
     stage.look();
-    let timers: Vec<_> = stage.dues().iter().map(|due| due.timer).collect();
+    let timers: Vec<_> = stage.dues().iter().map(|due| due.timer.clone()).collect();
     assert!(matches!(timers[..], [Timer::MaxHold(session, _)] if session == ann.id), "{timers:?}");
 }
 
