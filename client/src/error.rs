@@ -128,7 +128,7 @@ pub enum Refusal {
         /// How many.
         attempts: u64,
     },
-    /// The hold that was to be upgraded is gone.
+    /// The hold that was to be upgraded is gone, or goes: its guard says why.
     #[error("the hold that was to be upgraded is gone")]
     HoldLost,
     /// It is not in the state that the caller relied upon: nothing was changed.
@@ -176,7 +176,15 @@ impl Refusal {
     /// Whether the same call may succeed later without changing anything.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Limit { .. } | Self::Gone)
+        matches!(
+            self,
+            Self::Limit { .. }
+                | Self::Gone
+                | Self::WouldDeadlock
+                | Self::Deadlock { .. }
+                | Self::Broken
+                | Self::Busy
+        )
     }
 
     /// An answer to another question: the server does not speak this version.

@@ -192,7 +192,8 @@ impl RwLockUpgradableGuard {
     /// meanwhile. The token is a new one then.
     ///
     /// # Errors
-    /// With the guard: [`Error::Lost`]; [`Error::SessionEnded`]; [`Error::Refused`].
+    /// With the guard: [`Error::Lost`]; [`Refusal::HoldLost`](crate::Refusal::HoldLost): it is being lost;
+    /// [`Error::SessionEnded`]; [`Error::Refused`].
     ///
     /// # Cancel safety
     /// Dropping the future releases the lock, whatever became of it. To give up the upgrade only, use

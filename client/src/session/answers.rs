@@ -184,7 +184,7 @@ impl Core {
     }
 
     /// The answer says what became of the hold.
-    fn settle(&mut self, hold: &HoldCore) {
+    pub(super) fn settle(&mut self, hold: &HoldCore) {
         if let Some(held) = self.held.get_mut(&hold.token()) {
             held.settling = false;
         }
@@ -217,9 +217,12 @@ impl Core {
                 let hold = Arc::clone(hold);
                 self.settle(&hold);
                 match answer {
-                    Answer::Refused(Refusal::NotHolder | Refusal::HoldLost) => {
-                        Answer::Lost(self.not_held(&hold, now))
-                    }
+                    Answer::Refused(Refusal::NotHolder) => Answer::Lost(self.not_held(&hold, now)),
+                    // Said before it is said why; unless its own user gave it up or made less of it.
+                    Answer::Refused(Refusal::HoldLost) => match hold.lost() {
+                        Some(lost) => Answer::Lost(lost.clone()),
+                        None => Answer::Refused(Refusal::HoldLost),
+                    },
                     Answer::Refused(Refusal::Gone) if pending.call.wait.is_over(now) => {
                         Answer::TimedOut(HeldBy::default())
                     }

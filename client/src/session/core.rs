@@ -226,8 +226,12 @@ impl Core {
             pending.again_at = None;
             self.send(Message::CancelSeq(seq));
         } else {
+            let hold = pending.call.op.hold().cloned();
             self.pending.remove(&seq);
             self.backlog.remove(&seq);
+            if let Some(hold) = hold {
+                self.settle(&hold);
+            }
             self.seen(seq, now);
         }
     }

@@ -179,19 +179,19 @@ async fn an_upgrade_that_was_taken_away_unheard_is_a_lost_guard_until_its_user_s
 }
 
 #[tokio::test]
-async fn a_hold_that_is_gone_is_lost_by_the_answer_to_its_change() {
+async fn a_hold_that_is_gone_is_lost_for_the_reason_that_follows_the_end_of_its_upgrade() {
     let mut scene = Scene::open().await;
     let guard = upgradable(&mut scene, 3).await;
     let (failed, ()) = tokio::join!(guard.upgrade(), async {
         let (_, seq) = upgrade(&mut scene.stream).await;
-        scene.stream.say(4, 1, Message::Lost(loss(1, 3, v1::LossReason::ForceReleased)));
         scene.stream.refuse(seq, 4, "HOLD_LOST");
+        scene.stream.say(4, 1, Message::Lost(loss(1, 3, v1::LossReason::ForceReleased)));
     });
     let failed = failed.expect_err("lost");
+    assert!(matches!(failed.error, Error::Refused(Refusal::HoldLost)), "{:?}", failed.error);
+    let lost = within("the loss", failed.guard.lost()).await;
     let by = "ops".to_owned();
-    assert!(
-        matches!(&failed.error, Error::Lost(lost) if *lost.reason() == LostReason::ForceReleased { by })
-    );
+    assert_eq!(*lost.reason(), LostReason::ForceReleased { by });
     assert!(!failed.guard.is_valid());
     // Nothing more is asked of it.
     let mut again = pin!(failed.guard.upgrade());

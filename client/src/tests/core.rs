@@ -321,3 +321,20 @@ fn a_wait_without_end_that_stands_is_not_sent_again() {
     let said = machine.said();
     assert!(matches!(&said[..], [Request::Call(call)] if call.seen_through == ends), "{said:?}");
 }
+
+#[test]
+fn a_change_that_was_never_sent_leaves_the_hold_to_be_judged() {
+    let mut machine = Machine::new();
+    let hold = machine.hold(3);
+    let now = machine.now();
+    machine.core.on_disconnected(now);
+    let upgrade = Op::Upgrade { hold: Arc::clone(hold.core()), from: v1::Mode::Upgradable };
+    let (_, mut answer) = machine.call(upgrade, WaitPlan::None);
+    machine.clock.advance(seconds(1.5));
+    machine.tick();
+    assert!(matches!(answer.try_recv(), Ok(Answer::NotAnswered(_))));
+    assert!(hold.is_valid());
+    machine.attached(9, v1::Standing::default(), machine.now());
+    let lost = hold.watch().lost_now().expect("it is not listed");
+    assert_eq!(*lost.reason(), LostReason::Revoked);
+}
