@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use crate::call::Caller;
 use crate::command::Acquire;
-use crate::demand::{Demand, Item};
+use crate::demand::{Demand, Item, Items};
 use crate::ids::SessionId;
 use crate::limits;
 use crate::machine::{Entry, Machine, draw_version};
@@ -75,27 +75,28 @@ impl Machine {
         match self.meets(&acquire, acquire.place(entry)) {
             Meets::Passes => self.pass(entry, &acquire.items.first().clone()),
             Meets::Free => {
-                self.check_objects(&acquire)?;
+                self.check_objects(&acquire.items)?;
                 if self.counts.holds >= limits::HOLDS_MAX as u64 {
                     return full(Limit::Holds, limits::HOLDS_MAX);
                 }
                 self.check_room_in_session(caller.id)?;
-                self.create(entry, &acquire);
+                self.create(entry, &acquire.items);
                 let token = self.admit(entry, request(entry, caller, acquire));
                 Ok(Recorded::Granted { token })
             }
             Meets::Blocked(name) if !acquire.wait => Ok(Recorded::Held { name }),
             Meets::Blocked(_) => {
-                let wait = request(entry, caller, acquire.clone());
-                if acquire.fail_on_deadlock {
+                let fail_on_deadlock = acquire.fail_on_deadlock;
+                let wait = request(entry, caller, acquire);
+                if fail_on_deadlock {
                     let cycle = self.cycle_through(&wait);
                     if !cycle.is_empty() {
                         return Err(Refusal::Deadlock { cycle });
                     }
                 }
-                self.check_objects(&acquire)?;
+                self.check_objects(&wait.items)?;
                 self.check_queues(&wait)?;
-                self.create(entry, &acquire);
+                self.create(entry, &wait.items);
                 self.enqueue(entry, wait);
                 Ok(Recorded::Queued)
             }
@@ -135,27 +136,22 @@ impl Machine {
     }
 
     fn meets(&self, acquire: &Acquire, place: Place) -> Meets {
-        let first = acquire.items.first();
-        let object = self.objects.get(&first.name);
-        let passes = object.is_some_and(|object| object.state.passes().is_some());
-        let trips = match first.demand {
-            Demand::Arrive { parties: 1, .. } => true,
-            Demand::Arrive { .. } => object.is_some_and(|object| object.trips_with(1)),
-            _ => false,
-        };
-        if passes || trips {
-            return Meets::Passes;
-        }
         let stands_aside = acquire.campaign.as_ref().is_some_and(|campaign| !campaign.eligible);
-        let blocked = acquire.items.iter().find(|item| {
-            stands_aside
-                || match self.objects.get(&item.name) {
-                    Some(object) => !object.admits(item.demand, place),
-                    // A gate begins closed, and of a barrier's parties this is the first.
-                    None => matches!(item.demand, Demand::Gate | Demand::Arrive { .. }),
-                }
-        });
-        blocked.map_or(Meets::Free, |item| Meets::Blocked(item.name.clone()))
+        for (index, item) in acquire.items.iter().enumerate() {
+            let object = self.objects.get(&item.name).map(|object| &**object);
+            if index == 0 && passes(object, item.demand) {
+                return Meets::Passes;
+            }
+            let blocked = match object {
+                Some(object) => !object.admits(item.demand, place),
+                // A gate begins closed, and of a barrier's parties this is the first.
+                None => matches!(item.demand, Demand::Gate | Demand::Arrive { .. }),
+            };
+            if blocked || stands_aside {
+                return Meets::Blocked(item.name.clone());
+            }
+        }
+        Meets::Free
     }
 
     /// The caller passes on the spot.
@@ -177,8 +173,12 @@ impl Machine {
         Ok(Recorded::Passed(Passed { version, index: parties - 1 }))
     }
 
-    fn check_objects(&self, acquire: &Acquire) -> Result<(), Refusal> {
-        let new = acquire.items.iter().filter(|item| self.objects.get(&item.name).is_none());
+    fn check_objects(&self, items: &Items) -> Result<(), Refusal> {
+        let most = items.count() as u64;
+        if self.check_room_for_objects(most).is_ok() {
+            return Ok(());
+        }
+        let new = items.iter().filter(|item| self.objects.get(&item.name).is_none());
         self.check_room_for_objects(new.count() as u64)
     }
 
@@ -210,8 +210,8 @@ impl Machine {
     }
 
     /// The objects that are not there yet.
-    fn create(&mut self, entry: &Entry<'_>, acquire: &Acquire) {
-        for item in acquire.items.iter() {
+    fn create(&mut self, entry: &Entry<'_>, items: &Items) {
+        for item in items.iter() {
             if self.objects.get(&item.name).is_some() {
                 continue;
             }
@@ -239,6 +239,22 @@ impl Machine {
         self.session_known(wait.session).waits.insert(wait.seq, Arc::new(wait));
         self.counts.waiters += 1;
     }
+}
+
+/// Whether a request, alone for this object (none: there is none), leaves nothing to hold: it is open, done, or trips.
+fn passes(object: Option<&Object>, demand: Demand) -> bool {
+    let trips = match demand {
+        Demand::Arrive { parties: 1, .. } => true,
+        Demand::Arrive { .. } => object.is_some_and(|object| object.trips_with(1)),
+        Demand::Mutex
+        | Demand::RwLock(_)
+        | Demand::Permits { .. }
+        | Demand::Lead
+        | Demand::Run { .. }
+        | Demand::Latch
+        | Demand::Gate => false,
+    };
+    trips || object.is_some_and(|object| object.state.passes().is_some())
 }
 
 /// The statistics of an object that appears now.
