@@ -182,14 +182,7 @@ impl Object {
                 return self.queue.first().is_some_and(|(first, _)| first < place);
             }
         };
-        let conflicting = [Mode::Read, Mode::Upgradable, Mode::Write].into_iter();
-        let waiting = conflicting.filter(|other| mode.conflicts_with(*other));
-        if waiting.map(|other| self.queue.count_of(other)).sum::<u32>() == 0 {
-            return false;
-        }
-        self.queue.iter().take_while(|(before, _)| *before < place).any(|(_, waiting)| {
-            matches!(waiting.demand, Demand::RwLock(other) if other.conflicts_with(mode))
-        })
+        self.queue.waits_before(place, |other| other.conflicts_with(mode))
     }
 
     /// Would a request that arrives now be granted? It must not overtake a waiter that it conflicts with.

@@ -69,15 +69,64 @@ impl Waiting {
     }
 }
 
-type Chunk = Vec<(Place, Waiting)>;
+/// How many of a read-write lock wait for each mode.
+type ByMode = [u32; 3];
+
+const MODES: [Mode; 3] = [Mode::Read, Mode::Upgradable, Mode::Write];
+
+#[derive(Debug, Clone, Default)]
+struct Chunk {
+    /// Sorted.
+    entries: Vec<(Place, Waiting)>,
+    by_mode: ByMode,
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn insert(&mut self, index: usize, place: Place, waiting: Waiting) {
+        count(&mut self.by_mode, &waiting, |count| *count += 1);
+        self.entries.insert(index, (place, waiting));
+    }
+
+    fn remove(&mut self, index: usize) -> Waiting {
+        let (_, waiting) = self.entries.remove(index);
+        count(&mut self.by_mode, &waiting, |count| *count -= 1);
+        waiting
+    }
+
+    /// Everything from `index` on, which leaves it.
+    fn split_off(&mut self, index: usize) -> Self {
+        let mut tail = Self { entries: self.entries.split_off(index), by_mode: [0; 3] };
+        for (_, waiting) in &tail.entries {
+            count(&mut tail.by_mode, waiting, |count| *count += 1);
+            count(&mut self.by_mode, waiting, |count| *count -= 1);
+        }
+        tail
+    }
+
+    fn append(&mut self, other: &Self) {
+        self.entries.extend_from_slice(&other.entries);
+        for (sum, more) in self.by_mode.iter_mut().zip(other.by_mode) {
+            *sum += more;
+        }
+    }
+}
+
+fn count(by_mode: &mut ByMode, waiting: &Waiting, change: impl Fn(&mut u32)) {
+    if let Demand::RwLock(mode) = waiting.demand {
+        change(&mut by_mode[mode as usize]);
+    }
+}
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
     /// None is empty; each is sorted, and so are they.
     chunks: Vec<Arc<Chunk>>,
     len: u32,
-    /// Of a read-write lock: how many wait for each mode.
-    by_mode: [u32; 3],
+    by_mode: ByMode,
 }
 
 impl Queue {
@@ -97,18 +146,19 @@ impl Queue {
     pub(crate) fn first(&self) -> Option<(Place, &Waiting)> {
         self.chunks
             .first()
-            .and_then(|chunk| chunk.first())
+            .and_then(|chunk| chunk.entries.first())
             .map(|(place, waiting)| (*place, waiting))
     }
 
     /// In the order in which they will be served.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Place, &Waiting)> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter().map(|(place, waiting)| (*place, waiting)))
+        let entries = self.chunks.iter().flat_map(|chunk| &chunk.entries);
+        entries.map(|(place, waiting)| (*place, waiting))
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&Waiting> {
         let (chunk, index) = self.find(place)?;
-        Some(&self.chunks[chunk][index].1)
+        Some(&self.chunks[chunk].entries[index].1)
     }
 
     /// Counts from 1.
@@ -118,13 +168,34 @@ impl Queue {
         Some((before + index + 1) as u32)
     }
 
+    /// Whether somebody before this place waits for such a mode of a read-write lock. Chunks without such a waiter are not
+    /// walked: a lock that thousands wait for in one mode must not cost their number with each of them.
+    pub(crate) fn waits_before(&self, place: Place, wanted: impl Fn(Mode) -> bool) -> bool {
+        let some = |by_mode: &ByMode| {
+            MODES.into_iter().any(|mode| by_mode[mode as usize] > 0 && wanted(mode))
+        };
+        if !some(&self.by_mode) {
+            return false;
+        }
+        let (last, index) = self.lower_bound(place);
+        if self.chunks[..last].iter().any(|chunk| some(&chunk.by_mode)) {
+            return true;
+        }
+        let Some(chunk) = self.chunks.get(last).filter(|chunk| some(&chunk.by_mode)) else {
+            return false;
+        };
+        let mut before = chunk.entries[..index].iter();
+        before.any(|(_, waiting)| matches!(waiting.demand, Demand::RwLock(mode) if wanted(mode)))
+    }
+
     /// The first waiter of each priority, highest first.
     pub(crate) fn leaders(&self) -> impl Iterator<Item = (Place, &Waiting)> {
         let mut next = self.first();
         core::iter::from_fn(move || {
             let found = next?;
             let (chunk, index) = self.lower_bound(found.0.end_of());
-            next = self.chunks.get(chunk).map(|chunk| (chunk[index].0, &chunk[index].1));
+            let entry = self.chunks.get(chunk).map(|chunk| &chunk.entries[index]);
+            next = entry.map(|(place, waiting)| (*place, waiting));
             Some(found)
         })
     }
@@ -132,15 +203,13 @@ impl Queue {
     pub(crate) fn insert(&mut self, place: Place, waiting: Waiting) {
         let (at, index) = self.lower_bound(place);
         self.len += 1;
-        if let Demand::RwLock(mode) = waiting.demand {
-            self.by_mode[mode as usize] += 1;
-        }
+        count(&mut self.by_mode, &waiting, |count| *count += 1);
         if at == self.chunks.len() {
             return self.append(place, waiting);
         }
         let chunk = Arc::make_mut(&mut self.chunks[at]);
-        assert!(chunk[index].0 != place, "two waiters in one place");
-        chunk.insert(index, (place, waiting));
+        assert!(chunk.entries[index].0 != place, "two waiters in one place");
+        chunk.insert(index, place, waiting);
         if chunk.len() > CHUNK_MAX {
             let tail = chunk.split_off(CHUNK_MAX / 2);
             self.chunks.insert(at + 1, Arc::new(tail));
@@ -150,25 +219,30 @@ impl Queue {
     /// The usual case: behind everybody. Chunks that grow at the end stay full.
     fn append(&mut self, place: Place, waiting: Waiting) {
         match self.chunks.last_mut() {
-            Some(last) if last.len() < CHUNK_MAX => Arc::make_mut(last).push((place, waiting)),
-            Some(_) | None => self.chunks.push(Arc::new(alloc::vec![(place, waiting)])),
+            Some(last) if last.len() < CHUNK_MAX => {
+                let end = last.len();
+                Arc::make_mut(last).insert(end, place, waiting);
+            }
+            Some(_) | None => {
+                let mut chunk = Chunk::default();
+                chunk.insert(0, place, waiting);
+                self.chunks.push(Arc::new(chunk));
+            }
         }
     }
 
     pub(crate) fn remove(&mut self, place: Place) -> Option<Waiting> {
         let (at, index) = self.find(place)?;
-        let (_, waiting) = Arc::make_mut(&mut self.chunks[at]).remove(index);
+        let waiting = Arc::make_mut(&mut self.chunks[at]).remove(index);
         self.len -= 1;
-        if let Demand::RwLock(mode) = waiting.demand {
-            self.by_mode[mode as usize] -= 1;
-        }
+        count(&mut self.by_mode, &waiting, |count| *count -= 1);
         self.shrink(at);
         Some(waiting)
     }
 
     /// Drops an empty chunk and joins two small neighbours, so that the number of chunks follows the number of waiters.
     fn shrink(&mut self, at: usize) {
-        if self.chunks[at].is_empty() {
+        if self.chunks[at].len() == 0 {
             self.chunks.remove(at);
             return;
         }
@@ -177,7 +251,7 @@ impl Queue {
             let Some(right) = self.chunks.get(left + 1) else { return };
             if self.chunks[left].len() + right.len() <= CHUNK_MAX / 2 {
                 let right = self.chunks.remove(left + 1);
-                Arc::make_mut(&mut self.chunks[left]).extend(right.iter().cloned());
+                Arc::make_mut(&mut self.chunks[left]).append(&right);
                 return;
             }
         }
@@ -189,18 +263,21 @@ impl Queue {
         let mut by_mode = [0; 3];
         let mut before = None;
         for chunk in &self.chunks {
-            if chunk.is_empty() || chunk.len() > CHUNK_MAX {
+            if chunk.len() == 0 || chunk.len() > CHUNK_MAX {
                 return Err(format!("a chunk of {} waiters", chunk.len()));
             }
-            for (place, waiting) in chunk.iter() {
+            let mut of_chunk = [0; 3];
+            for (place, waiting) in &chunk.entries {
                 if before >= Some(*place) {
                     return Err(format!("{place:?} after {before:?}"));
                 }
-                if let Demand::RwLock(mode) = waiting.demand {
-                    by_mode[mode as usize] += 1;
-                }
+                count(&mut of_chunk, waiting, |count| *count += 1);
+                count(&mut by_mode, waiting, |count| *count += 1);
                 before = Some(*place);
                 counted += 1;
+            }
+            if of_chunk != chunk.by_mode {
+                return Err(format!("a chunk of {of_chunk:?} kept as {:?}", chunk.by_mode));
             }
         }
         if (counted, by_mode) != (self.len, self.by_mode) {
@@ -214,18 +291,18 @@ impl Queue {
 
     fn find(&self, place: Place) -> Option<(usize, usize)> {
         let (chunk, index) = self.lower_bound(place);
-        (self.chunks.get(chunk)?.get(index)?.0 == place).then_some((chunk, index))
+        (self.chunks.get(chunk)?.entries.get(index)?.0 == place).then_some((chunk, index))
     }
 
     /// The first entry at or behind `place`; behind the last chunk if there is none.
     fn lower_bound(&self, place: Place) -> (usize, usize) {
         let chunk = self
             .chunks
-            .partition_point(|chunk| chunk.last().is_some_and(|(last, _)| *last < place));
+            .partition_point(|chunk| chunk.entries.last().is_some_and(|(last, _)| *last < place));
         let index = self
             .chunks
             .get(chunk)
-            .map_or(0, |entries| entries.partition_point(|(other, _)| *other < place));
+            .map_or(0, |chunk| chunk.entries.partition_point(|(other, _)| *other < place));
         (chunk, index)
     }
 }
@@ -234,11 +311,17 @@ impl Queue {
 mod tests {
     use super::*;
 
+    /// Mostly readers, so that whole chunks have nobody else.
     fn waiter(arrival: u64) -> Waiting {
+        let mode = match arrival % 701 {
+            0 => Mode::Write,
+            1 => Mode::Upgradable,
+            _ => Mode::Read,
+        };
         Waiting {
             session: SessionId(1),
             seq: Seq(arrival),
-            demand: Demand::Mutex,
+            demand: Demand::RwLock(mode),
             upgrades: None,
             priority: 0,
             of_several: false,
@@ -284,6 +367,13 @@ mod tests {
         assert_eq!(queue.first().map(|(place, _)| place), plain.first().copied());
         for (place, position) in plain.iter().zip(1..) {
             assert_eq!(queue.position(*place), Some(position));
+        }
+        for mode in MODES {
+            let wanted = |place: &Place| waiter(place.arrival).demand == Demand::RwLock(mode);
+            let first = plain.iter().position(wanted).unwrap_or(plain.len());
+            for (index, place) in plain.iter().enumerate() {
+                assert_eq!(queue.waits_before(*place, |other| other == mode), first < index);
+            }
         }
         let mut leaders = plain.to_vec();
         leaders.dedup_by_key(|place| place.rank);
