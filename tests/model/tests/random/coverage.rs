@@ -9,6 +9,8 @@ use conclave_machine::{
 };
 use conclave_model::{Generator, Model, Observer, Profile, Rng};
 
+use crate::circumstances::{self, CIRCUMSTANCES};
+
 const CASES: u64 = 60;
 const STEPS: u64 = 10_000;
 /// Met less often than this in all cases together, a thing is as good as never met.
@@ -29,6 +31,8 @@ fn the_generator_reaches_everything_and_the_model_keeps_its_promises() {
             assert_eq!(seen, Ok(()), "case {case}: {context:?} {command:?} gave {step:?}");
             meet(outcome_name(&step.outcome));
             step.events.iter().map(event_name).for_each(&mut meet);
+            let circumstances = circumstances::met(&model, &command, &step);
+            circumstances.into_iter().map(str::to_owned).for_each(&mut meet);
             generator.learn(&command, &step.outcome, &step.events);
         }
     }
@@ -59,6 +63,7 @@ const KINDS: &[Kind] = &[
 /// All but what takes thousands or millions of things (most limits).
 fn everything() -> Vec<String> {
     let fixed = OUTCOMES.iter().chain(REFUSALS).chain(EVENTS).chain(NOTES);
+    let fixed = fixed.chain(CIRCUMSTANCES);
     let mut names: Vec<_> = fixed.map(|name| (*name).to_owned()).collect();
     names.extend(KINDS.iter().map(|kind| format!("refused WrongKind {kind:?}")));
     let goes =

@@ -4,6 +4,7 @@
 //! smaller and printed with the line that runs it again.
 
 mod case;
+mod circumstances;
 mod compare;
 mod coverage;
 mod kinds;
