@@ -83,7 +83,7 @@ const KINDS: &[Kind] = &[
     Kind::Counter,
 ];
 
-/// Kinds that a crowd may wait for: those that serve one after the other.
+/// Kinds that a crowd may wait for: those that serve one after the other. The first three go together.
 const CROWD_KINDS: &[Kind] =
     &[Kind::Mutex, Kind::RwLock, Kind::Semaphore, Kind::Election, Kind::Once];
 
@@ -118,7 +118,7 @@ pub struct Profile {
     pub(crate) expire_percent: u64,
     /// Clients do nothing but try, and confirm nothing, so that the replay window fills up.
     pub(crate) stubborn: bool,
-    /// One name, and a queue that grows to hundreds before it is drained again.
+    /// Few names, and queues that grow to hundreds before they are drained again.
     pub(crate) crowd: bool,
 }
 
@@ -191,9 +191,13 @@ impl Profile {
     }
 }
 
-/// Up to eight names; a crowd has one.
+/// Up to eight names; a crowd has one, or a few that are wanted together.
 fn places(rng: &mut Rng, crowd: bool) -> Vec<Place> {
-    let (names, kinds) = if crowd { (1, CROWD_KINDS) } else { (1 + rng.below(8), KINDS) };
+    let (names, kinds) = match crowd {
+        true if rng.chance(50) => (1, CROWD_KINDS),
+        true => (2 + rng.below(2), &CROWD_KINDS[..3]),
+        false => (1 + rng.below(8), KINDS),
+    };
     let place = |_| Place {
         kind: *rng.pick(kinds).expect("some"),
         size: 1 + u32::try_from(rng.below(4)).expect("a few"),
