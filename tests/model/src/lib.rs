@@ -4,6 +4,9 @@
 //! machine's code, and must stay so: it is what the machine (and later whole clusters) are compared with. It is slow and
 //! simple on purpose: flat lists in order of arrival, searched from the front; no index, no shard, nothing remembered
 //! that can be computed.
+//!
+//! Limits that take thousands of things (of objects, waiters, values, losses) are left out: random cases never come near
+//! them, and the machine's own tests do.
 
 mod acquire;
 mod call;

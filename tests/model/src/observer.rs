@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_machine::{
     Acquire, Call, Command, Demand, Edit, Epoch, Event, Item, Mode, Name, Op, Outcome, Passed, Seq,
-    SessionId, Timer, Token,
+    SessionId, Timer, Token, Version,
 };
 
 use crate::judge::rank;
@@ -170,13 +170,10 @@ impl Observer {
                 Ok(())
             }
             Outcome::Completed { version } => {
-                if let Op::Complete { token, .. } = &call.op
-                    && let Some(held) = self.holders.iter().find(|held| held.token == *token)
-                {
-                    let name = held.items[0].name.clone();
-                    self.places.entry(name).or_default().done = Some(*version);
+                if !self.answered.insert((id, seq)) {
+                    return Ok(());
                 }
-                Ok(())
+                self.completed(call, *version)
             }
             Outcome::Opened { .. }
             | Outcome::Attached(_)
@@ -197,6 +194,16 @@ impl Observer {
             | Outcome::Done
             | Outcome::Refused(_) => Ok(()),
         }
+    }
+
+    fn completed(&mut self, call: &Call, version: Version) -> Result<(), String> {
+        let Op::Complete { token, .. } = &call.op else {
+            return Err(format!("{:?} completed something", call.op));
+        };
+        let name = self.held(call.key.id, *token)?.items[0].name.clone();
+        self.is_new(version)?;
+        self.places.entry(name).or_default().done = Some(version);
+        Ok(())
     }
 
     /// What a call would wait for.

@@ -132,6 +132,9 @@ impl Observer {
                 self.places.entry(name.clone()).or_default().open = *open;
             }
             Note::Edited(Edited::Latch { round, remaining }) => {
+                if self.places.get(name).and_then(|place| place.round) != Some(*round) {
+                    self.is_new(*round)?;
+                }
                 let place = self.places.entry(name.clone()).or_default();
                 (place.open, place.round) = (*remaining == 0, Some(*round));
             }
@@ -174,6 +177,14 @@ impl Observer {
         }
         item.demand = demand;
         Ok(())
+    }
+
+    /// Above every number that was told before this command.
+    pub(crate) fn is_new(&self, version: Version) -> Result<(), String> {
+        if version.get() > self.number_max {
+            return Ok(());
+        }
+        Err(format!("version {version} was drawn after {}", self.number_max))
     }
 
     /// New versions are above every number told before, so that none is met again.

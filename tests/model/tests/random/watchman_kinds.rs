@@ -183,6 +183,21 @@ fn a_version_that_was_there_before() {
 }
 
 #[test]
+fn a_round_or_a_result_that_was_there_before() {
+    let latch = Edited::Latch { round: Version(5), remaining: 1 };
+    let note = noted(Note::Edited(latch.clone()));
+    let command = call(2, 1, edit(Change::ResetLatch, None));
+    let cry = cries(&mut holding(WRITE), &command, &Outcome::Edited(latch), &[note]);
+    assert!(cry.contains("was drawn after"), "{cry}");
+    let (value, retention_ms) = (Value::new(b"result"), 10_000);
+    let complete = call(1, 2, Op::Complete { token: Token(5), value, retention_ms });
+    let done = Outcome::Completed { version: Version(5) };
+    let mut observer = holding(Demand::Run { attempts_max: 0 });
+    let cry = cries(&mut observer, &complete, &done, &[hold_ended(1, 5)]);
+    assert!(cry.contains("was drawn after"), "{cry}");
+}
+
+#[test]
 fn a_pass_at_what_is_closed() {
     let mut observer = holding(WRITE);
     for demand in [Demand::Gate, Demand::Latch, Demand::Run { attempts_max: 0 }, Demand::Mutex] {
