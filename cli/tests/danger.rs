@@ -155,6 +155,20 @@ fn on_lost_runs_once_with_the_reason() {
 }
 
 #[test]
+fn an_on_lost_that_cannot_be_started_is_told_and_harms_nothing() {
+    let _turn = alone();
+    let node = Node::start();
+    let flags = ["--max-hold", "0.5", "--on-lost", "/does/not/exist"];
+    // Children end all the time, so that somebody reaps all the time.
+    let script = "trap 'for i in 1 2 3 4 5 6 7 8 9; do sleep 0.02; done; exit 0' TERM; while :; do sleep 0.01; done";
+    let mut job = node.lock("job", &flags, "job", script);
+    assert_eq!(job.exit_code(PATIENCE), 76);
+    let said = job.errors();
+    assert!(said.contains("--on-lost /does/not/exist could not be started"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
 fn ctrl_z_stops_the_group_before_conclave_and_it_goes_on_after() {
     let _turn = alone();
     let node = Node::start();

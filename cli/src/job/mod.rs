@@ -8,8 +8,9 @@ mod spawn;
 mod terminal;
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write as _};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -19,12 +20,37 @@ use nix::unistd::{Pid, getpgrp, getpid};
 
 pub(crate) use terminal::{Tty, never_stopped_by_writing};
 
+use crate::supervisor::Boot;
+
+/// So many programs are just being started aside. If that fails, the standard library reaps the child itself, and panics if
+/// it does not find it.
+static STARTING_ASIDE: AtomicU32 = AtomicU32::new(0);
+
 /// What the kernel told about the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
     /// It ended, with a code as a shell would give it.
     Exited(u8),
     Stopped(Signal),
+}
+
+/// Why a command does not run.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The grant was over before the command could begin.
+    TooLate,
+    /// It cannot be run.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        if error.raw_os_error() == Some(spawn::TOO_LATE as i32) {
+            Self::TooLate
+        } else {
+            Self::Failed(error)
+        }
+    }
 }
 
 /// A running command and its group.
@@ -35,25 +61,26 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Starts `command[0]` with its arguments. Must be called on the main thread: the parent-death signal follows the
-    /// thread that spawned.
+    /// Starts `command[0]` with its arguments, before `start_by` or not at all. Must be called on the main thread: the
+    /// parent-death signal follows the thread that spawned.
     pub(crate) fn start(
         command: &[OsString],
         environment: &[(&str, OsString)],
-    ) -> io::Result<Self> {
+        start_by: Boot,
+    ) -> Result<Self, StartError> {
         debug_assert_eq!(nix::unistd::gettid(), getpid(), "spawned from the main thread");
         let Some((program, arguments)) = command.split_first() else {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         };
         // What the command leaves behind becomes ours, so that a group is gone when we say so, also where the first
         // process of a container reaps nobody.
-        prctl::set_child_subreaper(true)?;
+        prctl::set_child_subreaper(true).map_err(io::Error::from)?;
         let mut command = Command::new(program);
         command.args(arguments);
         for (name, value) in environment {
             command.env(name, value);
         }
-        Ok(Self { pid: spawn::in_own_group(&mut command)? })
+        Ok(Self { pid: spawn::in_own_group(&mut command, start_by)? })
     }
 
     pub(crate) const fn pid(&self) -> Pid {
@@ -73,9 +100,12 @@ impl Job {
     /// Reaps whatever ended (orphans of the command too) and tells what concerns the command itself.
     pub(crate) fn reap(&self) -> Vec<News> {
         let mut news = Vec::new();
+        // Meanwhile only the group is reaped; what else ended has time.
+        let is_starting = STARTING_ASIDE.load(Ordering::Acquire) > 0;
+        let whom = is_starting.then(|| Pid::from_raw(-self.pid.as_raw()));
         loop {
             let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-            match waitpid(None, Some(flags)) {
+            match waitpid(whom, Some(flags)) {
                 Ok(WaitStatus::Exited(pid, code)) if pid == self.pid => {
                     news.push(News::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
                 }
@@ -141,10 +171,15 @@ pub(crate) fn run_aside(program: &OsStr, environment: Vec<(&'static str, OsStrin
         command.env(name, value);
     }
     let shown = program.to_string_lossy().into_owned();
+    // Here and not in the thread: what reaps is this thread.
+    STARTING_ASIDE.fetch_add(1, Ordering::AcqRel);
     std::thread::spawn(move || {
         use std::os::unix::process::CommandExt as _;
-        if let Err(error) = command.process_group(0).spawn() {
-            eprintln!("conclave: --on-lost {shown} could not be started: {error}");
+        let started = command.process_group(0).spawn();
+        STARTING_ASIDE.fetch_sub(1, Ordering::AcqRel);
+        if let Err(error) = started {
+            let line = format!("conclave: --on-lost {shown} could not be started: {error}\n");
+            let _nobody_reads = io::stderr().write_all(line.as_bytes());
         }
     });
 }

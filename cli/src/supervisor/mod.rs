@@ -189,7 +189,23 @@ impl Supervisor {
         actions
     }
 
-    /// The instant at which a step is due even if nothing happens.
+    /// Whether the command may be started at all; else why not. A grant may come late, and a machine may sleep right after it.
+    pub(crate) fn may_start(&mut self, now: Boot, view: &View) -> Result<(), Loss> {
+        match &view.standing {
+            Standing::Holding => self.lease.renew(view.sent),
+            Standing::Revoked(why) => return Err(Loss::Revoked(why.clone())),
+            Standing::Ended(why) => return Err(Loss::Ended(why.clone())),
+        }
+        if now >= self.start_by() { Err(Loss::Jeopardy) } else { Ok(()) }
+    }
+
+    /// From this instant on the command would have to be dead, so it must not begin either.
+    pub(crate) fn start_by(&self) -> Boot {
+        self.lease.kill_at()
+    }
+
+    /// The instant at which a step is due even if nothing happens. It may lie in the past for as long as the kernel does not
+    /// give back what was killed.
     pub(crate) fn next_at(&self) -> Boot {
         let mut next = self.lease.kill_at();
         if self.loss.is_none() && self.flow == Flow::Running {

@@ -343,3 +343,30 @@ fn nothing_outruns_the_deadline() {
         assert!(killed || signals(&actions) == KILL_IT, "script {script}");
     }
 }
+
+#[test]
+fn nothing_is_started_once_the_grant_is_over() {
+    let mut it = supervisor();
+    assert_eq!(it.may_start(at(7_649), &holding(0)), Ok(()));
+    assert_eq!(it.may_start(at(7_650), &holding(0)), Err(Loss::Jeopardy));
+    assert_eq!(it.may_start(at(7_650), &holding(500)), Ok(()), "a newer sign of life counts");
+    assert_eq!(it.start_by(), at(8_150), "and what the child itself looks at moves with it");
+    let why = "force-released by ops".to_owned();
+    assert_eq!(it.may_start(at(7_650), &revoked(500)), Err(Loss::Revoked(why)));
+    let why = "the session expired".to_owned();
+    assert_eq!(it.may_start(at(7_650), &ended(500)), Err(Loss::Ended(why)));
+}
+
+#[test]
+fn what_hangs_in_the_kernel_after_its_kill_is_looked_at_now_and_then() {
+    let mut it = supervisor();
+    let _ = it.step(at(7_650), &holding(0), Input::Tick);
+    for millis in [12_650, 20_000, 90_000] {
+        assert_eq!(it.step(at(millis), &holding(0), Input::Tick), vec![]);
+        assert!(it.next_at() <= at(millis), "by then only the kernel can bring news");
+        assert_eq!(it.ending(), None);
+    }
+    let _ = it.step(at(90_100), &holding(0), Input::Exited(137));
+    let _ = it.step(at(90_101), &holding(0), Input::Vanished);
+    assert_eq!(it.ending(), Some(Ending { code: EXIT_LOST, vanished: true }));
+}

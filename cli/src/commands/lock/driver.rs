@@ -51,6 +51,11 @@ impl Tell for Told<'_> {
     }
 }
 
+/// How long to sleep when a step is due in `left`. Overdue is only what the kernel keeps, whatever we do: never spin on it.
+fn nap(left: Duration, longest: Duration) -> Duration {
+    if left.is_zero() { LOOK_EVERY_AT_THE_END } else { left.min(longest) }
+}
+
 /// A loss in a word, for programs.
 fn word(loss: &Loss) -> &'static str {
     match loss {
@@ -132,7 +137,7 @@ impl Driver<'_> {
     fn nap(&self) -> Duration {
         let longest =
             if self.supervisor.exited_already() { LOOK_EVERY_AT_THE_END } else { LOOK_EVERY };
-        self.supervisor.next_at().since(Boot::now()).min(longest)
+        nap(self.supervisor.next_at().since(Boot::now()), longest)
     }
 
     fn terminal(&self) -> Terminal {
@@ -190,5 +195,18 @@ impl Driver<'_> {
             self.voice.tell(&Told::Stuck);
         }
         ending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overdue_step_never_makes_it_spin() {
+        let millis = Duration::from_millis;
+        assert_eq!(nap(Duration::ZERO, LOOK_EVERY), millis(5));
+        assert_eq!(nap(millis(2), LOOK_EVERY), millis(2), "a deadline is met as it is");
+        assert_eq!(nap(millis(500), LOOK_EVERY), LOOK_EVERY);
     }
 }

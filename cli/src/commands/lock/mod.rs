@@ -20,7 +20,7 @@ use super::connect;
 use crate::args::{Global, LockArgs};
 use crate::failure::{Failure, code};
 use crate::identity;
-use crate::job::{self, Job, Tty};
+use crate::job::{self, Job, StartError, Tty};
 use crate::supervisor::{Boot, EXIT_LOST, Ending, Rules, Standing, Supervisor, View};
 use crate::voice::{Tell, Voice};
 
@@ -93,8 +93,12 @@ async fn under_the_grant(
     };
     signals.of_a_command().map_err(|error| internal("cannot hear signals", &error))?;
     let watch = guard.watch();
-    let supervisor = Supervisor::new(rules, view(session, &watch).sent);
-    let job = match Job::start(&args.command, &environment) {
+    let mut supervisor = Supervisor::new(rules, view(session, &watch).sent);
+    let started = supervisor
+        .may_start(Boot::now(), &view(session, &watch))
+        .map_err(|_| StartError::TooLate)
+        .and_then(|()| Job::start(&args.command, &environment, supervisor.start_by()));
+    let job = match started {
         Ok(job) => job,
         Err(error) => {
             let_go(args, session, guard, RELEASE_MAX, voice).await;
@@ -171,7 +175,17 @@ fn environment(
     ]
 }
 
-fn cannot_start(args: &LockArgs, error: &std::io::Error) -> Failure {
+fn cannot_start(args: &LockArgs, error: &StartError) -> Failure {
+    let error = match error {
+        StartError::TooLate => {
+            return Failure::new(
+                EXIT_LOST,
+                "the lock was lost before the command could be started",
+                "run it again, with a longer --ttl if this machine sleeps or is very busy",
+            );
+        }
+        StartError::Failed(error) => error,
+    };
     let program = args.command.first().map(|program| program.to_string_lossy().into_owned());
     let program = crate::output::printable(&program.unwrap_or_default());
     Failure::new(
