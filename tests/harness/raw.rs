@@ -23,6 +23,9 @@ pub struct Raw {
 /// What an acquire came to.
 pub use v1::acquire_response::Result as Acquired;
 
+/// What an acquire wants of an object.
+pub use v1::item::Demand;
+
 /// How long an acquire waits.
 pub use v1::wait::Kind as Wait;
 
@@ -87,11 +90,21 @@ impl Raw {
         name: &str,
         wait: Wait,
     ) -> Result<Acquired, Status> {
+        self.ask(key, seq, mutex(name, wait)).await
+    }
+
+    /// The same for whatever is wanted.
+    pub async fn ask(
+        &self,
+        key: &v1::SessionKey,
+        seq: u64,
+        acquire: v1::AcquireOp,
+    ) -> Result<Acquired, Status> {
         let request = v1::AcquireRequest {
             key: Some(key.clone()),
             seq,
             seen_through: 0,
-            acquire: Some(mutex(name, wait)),
+            acquire: Some(acquire),
         };
         let response = self.lock().acquire(request).await?.into_inner();
         Ok(response.result.expect("an acquire is answered with a result"))
@@ -127,7 +140,8 @@ impl Raw {
         seen_through: u64,
         token: u64,
     ) -> Result<(), Status> {
-        let request = v1::ReleaseRequest { key: Some(key.clone()), seq, seen_through, token };
+        let key = Some(key.clone());
+        let request = v1::ReleaseRequest { key, seq, seen_through, token, permits: 0 };
         self.lock().release(request).await.map(drop)
     }
 
@@ -167,14 +181,20 @@ impl Raw {
 
 /// A mutex acquire with nothing special.
 pub fn mutex(name: &str, wait: Wait) -> v1::AcquireOp {
+    acquire(name, Demand::Mutex(v1::MutexDemand {}), wait)
+}
+
+/// An acquire of one object with nothing special.
+pub fn acquire(name: &str, demand: Demand, wait: Wait) -> v1::AcquireOp {
     v1::AcquireOp {
-        name: name.to_owned(),
+        items: vec![v1::Item { name: name.to_owned(), demand: Some(demand) }],
         wait: Some(v1::Wait { kind: Some(wait) }),
         priority: 0,
         max_hold_ms: 0,
         owner: None,
         metadata: HashMap::new(),
-        demand: Some(v1::acquire_op::Demand::Mutex(v1::MutexDemand {})),
+        fail_on_deadlock: false,
+        campaign: None,
     }
 }
 
