@@ -7,7 +7,9 @@ use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
 use tonic::{Code, Status};
 
-use crate::support::{Api, Stream, acquire, mutex, none, open, reason, start, told, wait_ms};
+use crate::support::{
+    Api, Stream, acquire, attempt, mutex, none, open, reason, start, told, wait_ms,
+};
 
 /// What is wrong, its reason, its field, and how a good request is spoiled.
 type BadOpen = (&'static str, &'static str, &'static str, fn(&mut v1::OpenRequest));
@@ -81,9 +83,19 @@ async fn a_bad_acquire_is_refused_with_the_field() {
         request
     };
     let cases = [
-        ("no name", "INVALID_NAME", "acquire.name", edit(|op| op.name.clear())),
-        ("long name", "INVALID_NAME", "acquire.name", edit(|op| op.name = "n".repeat(513))),
-        ("control", "INVALID_NAME", "acquire.name", edit(|op| op.name = "\u{7f}".to_owned())),
+        ("no name", "INVALID_NAME", "acquire.items[0].name", edit(|op| op.items[0].name.clear())),
+        (
+            "long name",
+            "INVALID_NAME",
+            "acquire.items[0].name",
+            edit(|op| op.items[0].name = "n".repeat(513)),
+        ),
+        (
+            "control",
+            "INVALID_NAME",
+            "acquire.items[0].name",
+            edit(|op| op.items[0].name = "\u{7f}".to_owned()),
+        ),
         ("wait of 0 ms", "INVALID_WAIT", "acquire.wait.ms", edit(|op| op.wait = wait_ms(0))),
         (
             "wait above 7 days",
@@ -104,7 +116,12 @@ async fn a_bad_acquire_is_refused_with_the_field() {
             "acquire.owner",
             edit(|op| op.owner = Some("o".repeat(513))),
         ),
-        ("no demand", "INVALID_REQUEST", "acquire.demand", edit(|op| op.demand = None)),
+        (
+            "no demand",
+            "INVALID_REQUEST",
+            "acquire.items[0].demand",
+            edit(|op| op.items[0].demand = None),
+        ),
         (
             "metadata above 4 KiB",
             "INVALID_LABELS",
@@ -190,7 +207,9 @@ async fn foreign_and_stale_tokens_and_sessions_are_refused() {
         assert_eq!(reason(&status), expired);
         let request = v1::KeepAliveRequest { key: Some(wrong.clone()), ..Default::default() };
         assert_eq!(reason(&api.sessions.keep_alive(request).await.unwrap_err()), expired);
-        let attach = v1::AttachRequest { key: Some(wrong), next_seq: 2, ..Default::default() };
+        let number = attempt();
+        let attach =
+            v1::AttachRequest { key: Some(wrong), next_seq: 2, number, ..Default::default() };
         assert_eq!(reason(&api.sessions.attach(attach.clone()).await.unwrap_err()), expired);
         let mut stream = Stream::begin(&server, Say::Attach(attach)).await;
         assert!(
@@ -199,13 +218,17 @@ async fn foreign_and_stale_tokens_and_sessions_are_refused() {
         stream.ends().await;
     }
     for (seq, wrong) in [(1, 0), (2, token), (3, u64::MAX), (4, token + 1)] {
-        let release =
-            v1::ReleaseRequest { key: Some(other.clone()), seq, seen_through: 0, token: wrong };
+        let release = v1::ReleaseRequest {
+            key: Some(other.clone()),
+            seq,
+            token: wrong,
+            ..Default::default()
+        };
         let status = api.locks.release(release).await.unwrap_err();
         assert_eq!(reason(&status), not_holder, "token {wrong}");
     }
     api.release(&key, 2, token).await;
-    let late = v1::ReleaseRequest { key: Some(key.clone()), seq: 3, seen_through: 0, token };
+    let late = v1::ReleaseRequest { key: Some(key.clone()), seq: 3, token, ..Default::default() };
     assert_eq!(reason(&api.locks.release(late).await.unwrap_err()), not_holder);
     // The same seq with another body.
     let reused = api.locks.acquire(acquire(&key, 1, "b", none())).await.unwrap_err();

@@ -13,7 +13,9 @@ use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::look::{get, health};
-use crate::support::{Api, LIMIT, Stream, acquire, config, forever, none, open, reason, soon};
+use crate::support::{
+    Api, LIMIT, Stream, acquire, attempt, config, forever, none, open, reason, soon,
+};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -50,7 +52,7 @@ fn three() -> Vec<ServerConfig> {
 }
 
 /// Three servers that know one leader, which is the first of them.
-async fn start_three() -> Vec<Server> {
+pub(crate) async fn start_three() -> Vec<Server> {
     let mut servers = Vec::new();
     for config in three() {
         servers.push(Server::start(config).await.expect("it starts"));
@@ -135,16 +137,17 @@ async fn a_leader_that_stops_sends_its_streams_to_the_next_and_all_keep_their_pl
 
 /// Attaches at whichever of them leads.
 async fn attach(servers: &[Server], key: &v1::SessionKey, held: &[u64], waiting: &[u64]) -> Stream {
-    let attach = v1::AttachRequest {
+    let attach = || v1::AttachRequest {
         key: Some(key.clone()),
         held: held.into(),
         waiting: waiting.into(),
         next_seq: 2,
+        number: attempt(),
     };
     let found = async {
         loop {
             for server in servers {
-                let mut stream = Stream::begin(server, Say::Attach(attach.clone())).await;
+                let mut stream = Stream::begin(server, Say::Attach(attach())).await;
                 match stream.next().await {
                     Said::Attached(attached) => {
                         let standing = attached.standing.expect("a standing");

@@ -8,7 +8,7 @@ use conclave_proto::v1::stream_response::Message as Said;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use crate::support::{Api, Stream, acquire, forever, mutex, none, soon, start};
+use crate::support::{Api, Stream, acquire, attempt, forever, mutex, none, soon, start};
 
 /// More than all buffers between the two ends can hold.
 const CALLS_MAX: u64 = 1_000_000;
@@ -45,7 +45,12 @@ async fn a_reader_that_does_not_read_is_not_listened_to_and_others_are() {
     other.keep_alive(1, 0).await;
     drop(slow);
     // And so is the session itself on its next stream.
-    let attach = v1::AttachRequest { key: Some(key), next_seq: asked + 1, ..Default::default() };
+    let attach = v1::AttachRequest {
+        key: Some(key),
+        next_seq: asked + 1,
+        number: attempt(),
+        ..Default::default()
+    };
     let mut again = Stream::begin(&server, Say::Attach(attach)).await;
     assert!(matches!(again.next().await, Said::Attached(_)));
 }

@@ -5,7 +5,7 @@ use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
 use tonic::Code;
 
-use crate::support::{Api, Stream, forever, none, reason, start};
+use crate::support::{Api, Stream, attempt, forever, none, reason, start};
 
 fn force(name: &str, token: u64, now: bool) -> v1::ForceReleaseRequest {
     v1::ForceReleaseRequest { name: name.to_owned(), token, now, by: "ops@host".to_owned() }
@@ -53,7 +53,8 @@ async fn a_client_that_stopped_using_what_it_still_holds_is_sent_to_attach() {
     stream.say(Say::AckStoppedToken(token)).await;
     let status = stream.try_next().await.expect_err("the end");
     assert_eq!(reason(&status), (Code::FailedPrecondition, "NOT_HOLDER".to_owned()));
-    let attach = v1::AttachRequest { key: Some(key), next_seq: 2, ..Default::default() };
+    let attach =
+        v1::AttachRequest { key: Some(key), next_seq: 2, number: attempt(), ..Default::default() };
     let mut again = Stream::begin(&server, Say::Attach(attach)).await;
     let Said::Attached(attached) = again.next().await else { panic!("not attached") };
     assert!(attached.standing.expect("a standing").holds.is_empty());
@@ -103,6 +104,7 @@ async fn the_unary_edge_does_all_that_the_stream_does() {
         held: vec![token],
         waiting: Vec::new(),
         next_seq: 2,
+        number: attempt(),
     };
     let attached = api.sessions.attach(attach).await.expect("attached").into_inner();
     assert_eq!((attached.ttl_ms, attached.standing.expect("one").holds.len()), (60_000, 1));

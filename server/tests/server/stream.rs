@@ -5,7 +5,7 @@ use conclave_proto::v1::call_answer::Result as Answer;
 use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
 
-use crate::support::{Api, Stream, forever, mutex, none, start, wait_ms};
+use crate::support::{Api, Stream, attempt, forever, mutex, none, start, wait_ms};
 
 #[tokio::test]
 async fn grants_releases_and_keepalives_go_over_one_stream() {
@@ -119,7 +119,10 @@ async fn a_malformed_call_is_answered_by_its_seq_and_the_stream_goes_on() {
     match stream.answer(1).await {
         Answer::Problem(problem) => {
             assert_eq!(problem.reason, "INVALID_NAME");
-            assert_eq!(problem.metadata.get("field").map(String::as_str), Some("acquire.name"));
+            assert_eq!(
+                problem.metadata.get("field").map(String::as_str),
+                Some("acquire.items[0].name")
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -147,7 +150,12 @@ async fn what_has_no_seq_to_be_answered_by_ends_the_stream_and_not_the_session()
         stream.say(nonsense.clone()).await;
         let status = stream.try_next().await.expect_err("the end");
         assert_eq!(status.code(), tonic::Code::InvalidArgument, "{nonsense:?}");
-        let attach = v1::AttachRequest { key: Some(key), next_seq: 1, ..Default::default() };
+        let attach = v1::AttachRequest {
+            key: Some(key),
+            next_seq: 1,
+            number: attempt(),
+            ..Default::default()
+        };
         let mut again = Stream::begin(&server, Say::Attach(attach)).await;
         assert!(matches!(again.next().await, Said::Attached(_)));
     }

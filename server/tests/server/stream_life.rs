@@ -5,11 +5,12 @@ use conclave_proto::v1::call_answer::Result as Answer;
 use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
 
-use crate::support::{Api, Stream, forever, none, open, start, wait_ms};
+use crate::support::{Api, Stream, attempt, forever, none, open, start, wait_ms};
 
 fn attach(key: &v1::SessionKey, held: &[u64], waiting: &[u64], next_seq: u64) -> Say {
     let key = Some(key.clone());
-    Say::Attach(v1::AttachRequest { key, held: held.into(), waiting: waiting.into(), next_seq })
+    let (held, waiting, number) = (held.into(), waiting.into(), attempt());
+    Say::Attach(v1::AttachRequest { key, held, waiting, next_seq, number })
 }
 
 fn resume(key: &v1::SessionKey, nonce: u8) -> Say {

@@ -7,10 +7,14 @@ use std::time::Duration;
 use conclave_proto::v1;
 use conclave_proto::v1::admin_service_client::AdminServiceClient;
 use conclave_proto::v1::call_answer::Result as Answer;
+use conclave_proto::v1::election_service_client::ElectionServiceClient;
+use conclave_proto::v1::item::Demand;
 use conclave_proto::v1::lock_service_client::LockServiceClient;
+use conclave_proto::v1::object_service_client::ObjectServiceClient;
 use conclave_proto::v1::session_service_client::SessionServiceClient;
 use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
+use conclave_proto::v1::watch_service_client::WatchServiceClient;
 use conclave_raft::Storage;
 use conclave_server::{Server, ServerConfig};
 use tokio::sync::mpsc;
@@ -58,20 +62,29 @@ pub(crate) async fn channel(server: &Server) -> Channel {
     endpoint.expect("an address").connect().await.expect("it listens")
 }
 
-/// The three services over one connection.
+/// All services over one connection.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) sessions: SessionServiceClient<Channel>,
     pub(crate) locks: LockServiceClient<Channel>,
+    pub(crate) elections: ElectionServiceClient<Channel>,
+    pub(crate) objects: ObjectServiceClient<Channel>,
+    pub(crate) watches: WatchServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
 }
 
 impl Api {
     pub(crate) async fn of(server: &Server) -> Self {
-        let channel = channel(server).await;
+        Self::over(channel(server).await)
+    }
+
+    pub(crate) fn over(channel: Channel) -> Self {
         Self {
             sessions: SessionServiceClient::new(channel.clone()),
             locks: LockServiceClient::new(channel.clone()),
+            elections: ElectionServiceClient::new(channel.clone()),
+            objects: ObjectServiceClient::new(channel.clone()),
+            watches: WatchServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel),
         }
     }
@@ -95,7 +108,7 @@ impl Api {
 
     pub(crate) async fn release(&mut self, key: &v1::SessionKey, seq: u64, token: u64) {
         let key = Some(key.clone());
-        let request = v1::ReleaseRequest { key, seq, seen_through: 0, token };
+        let request = v1::ReleaseRequest { key, seq, token, ..Default::default() };
         self.locks.release(request).await.expect("released");
     }
 
@@ -145,8 +158,23 @@ pub(crate) fn wait_ms(ms: u64) -> Option<v1::Wait> {
 }
 
 pub(crate) fn mutex(name: &str, wait: Option<v1::Wait>) -> v1::AcquireOp {
-    let demand = Some(v1::acquire_op::Demand::Mutex(v1::MutexDemand {}));
-    v1::AcquireOp { name: name.to_owned(), wait, demand, ..Default::default() }
+    v1::AcquireOp { wait, ..wanted(name, Demand::Mutex(v1::MutexDemand {})) }
+}
+
+/// An acquire of one object that does not wait.
+pub(crate) fn wanted(name: &str, demand: Demand) -> v1::AcquireOp {
+    v1::AcquireOp { items: vec![item(name, demand)], ..Default::default() }
+}
+
+pub(crate) fn item(name: &str, demand: Demand) -> v1::Item {
+    v1::Item { name: name.to_owned(), demand: Some(demand) }
+}
+
+/// The number of the next attach: it rises, whoever attaches.
+pub(crate) fn attempt() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 pub(crate) fn acquire(
@@ -213,8 +241,12 @@ impl Stream {
     }
 
     pub(crate) async fn release(&self, seq: u64, token: u64) {
-        let op = Some(v1::call_request::Op::Release(v1::ReleaseOp { token }));
+        let op = Some(v1::call_request::Op::Release(v1::ReleaseOp { token, permits: 0 }));
         self.say(Say::Call(v1::CallRequest { seq, seen_through: 0, op })).await;
+    }
+
+    pub(crate) async fn call(&self, seq: u64, op: v1::call_request::Op) {
+        self.say(Say::Call(v1::CallRequest { seq, seen_through: 0, op: Some(op) })).await;
     }
 
     /// The next message, or how the stream ended.
