@@ -4,21 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use conclave_client::{Client, Consistency, Progress, Session, SessionState};
+use conclave_client::{Client, Consistency, Progress, SessionState};
 use conclave_tests::{Cluster, Process, Signal, alone, eventually, together};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::support::{client, session, wait_for_queue};
+
 const HOLDER: &str = env!("CARGO_BIN_EXE_holder");
-
-fn client(cluster: &Cluster) -> Client {
-    Client::connect(cluster.endpoints().split(',')).expect("valid endpoints")
-}
-
-async fn session(client: &Client, name: &str) -> Session {
-    client.session().name(name).open().await.expect("a session")
-}
 
 fn boottime_ns() -> i128 {
     let now = clock_gettime(ClockId::Boottime);
@@ -292,18 +286,4 @@ async fn scenario_25_a_client_that_expired_locally_never_comes_back_to_life() {
 async fn queue(client: &Client, name: &str) -> Vec<String> {
     let seen = client.admin().inspect(name, 10_000, Consistency::Linearizable).await.unwrap();
     seen.expect("it is held").queue.into_iter().map(|waiter| waiter.session_name).collect()
-}
-
-async fn wait_for_queue(client: &Client, name: &str, length: usize) {
-    let started = Instant::now();
-    loop {
-        let seen = client.admin().inspect(name, 1, Consistency::Linearizable).await.unwrap();
-        let queued = seen.map_or(0, |object| object.queue_len as usize);
-        if queued == length {
-            return;
-        }
-        assert!(queued < length, "{queued} wait, expected {length}");
-        assert!(started.elapsed() < Duration::from_secs(30), "{queued} of {length} wait");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
