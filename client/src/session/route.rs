@@ -21,7 +21,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// After this time without success the cluster is away, and pauses grow.
 const PATIENT_AFTER: Duration = Duration::from_secs(5);
 /// A leader that goes leaves all its sessions at the same instant: they come to the next one over so long a time.
-const SPREAD: Duration = Duration::from_millis(50);
+const SPREAD: Duration = Duration::from_millis(100);
 
 pub(crate) struct Route {
     rpc: Arc<Rpc>,
@@ -36,6 +36,11 @@ pub(crate) struct Route {
     /// Did not answer in this round, or did not know who leads.
     avoided: Vec<NodeIndex>,
     someone_was_silent: bool,
+    /// Another node than the lost one said something in this round.
+    someone_answered: bool,
+    /// The node whose stream broke or fell silent. While the others answer, it is asked only if they say that it leads: if it
+    /// hangs, waiting for it would take longer than they need to agree on another one.
+    lost: Option<NodeIndex>,
     /// The node of a stream that stands: it is not dialled, and if it is the one that leads, the stream is the right one.
     spared: Option<NodeIndex>,
     /// Of the next attempt.
@@ -70,6 +75,7 @@ impl Route {
     /// To whoever leads, for the first time.
     pub(crate) fn new(rpc: Arc<Rpc>, ttl: Duration) -> Self {
         let queue = rpc.directory.candidates().into();
+        let (someone_answered, lost) = (false, None);
         let shortest = rpc.dial_patience_min;
         Self {
             rpc,
@@ -81,6 +87,8 @@ impl Route {
             queue,
             avoided: Vec::new(),
             someone_was_silent: false,
+            someone_answered,
+            lost,
             spared: None,
             first_delay: Duration::ZERO,
             delays: Box::new(round_delays(PAUSE_MAX)),
@@ -88,11 +96,11 @@ impl Route {
         }
     }
 
-    /// After the stream of `lost` broke: that node is asked last, unless the hint leads there.
+    /// After the stream of `lost` broke.
     pub(crate) fn after(rpc: Arc<Rpc>, ttl: Duration, lost: NodeIndex, hint: Option<Hint>) -> Self {
         let mut route = Self::new(rpc, ttl);
         route.hint = hint;
-        route.put_last(lost);
+        route.avoid(lost);
         route.first_delay = SPREAD.mul_f64(rand::random());
         route
     }
@@ -104,20 +112,33 @@ impl Route {
             route.spared = Some(silent);
             route.queue.retain(|node| *node != silent);
         } else {
-            route.put_last(silent);
+            route.avoid(silent);
         }
         route
     }
 
-    fn put_last(&mut self, node: NodeIndex) {
-        self.queue.retain(|other| *other != node);
-        self.queue.push_back(node);
+    fn avoid(&mut self, lost: NodeIndex) {
+        self.lost = Some(lost);
+        // Of the others it is not known yet whether they answer.
+        self.someone_answered = true;
+        self.fill_queue();
+    }
+
+    /// Everybody for one round; the lost node last, if at all.
+    fn fill_queue(&mut self) {
+        self.queue = self.rpc.directory.candidates().into();
+        let others_answer = std::mem::take(&mut self.someone_answered);
+        let Some(lost) = self.lost else { return };
+        self.queue.retain(|node| *node != lost);
+        if !others_answer || self.queue.is_empty() || self.begun.elapsed() > PATIENT_AFTER {
+            self.queue.push_back(lost);
+        }
     }
 
     /// The stream beside which a new one was looked for is gone.
     pub(crate) fn spare_nobody(&mut self, hint: Option<Hint>) {
         if let Some(node) = self.spared.take() {
-            self.queue.push_back(node);
+            self.lost = Some(node);
         }
         if hint.is_some() {
             self.hint = hint;
@@ -148,7 +169,7 @@ impl Route {
         if std::mem::take(&mut self.someone_was_silent) {
             self.futile_rounds = (self.futile_rounds + 1).min(8);
         }
-        self.queue = self.rpc.directory.candidates().into();
+        self.fill_queue();
         let mut delay = self.delays.next().unwrap_or(PAUSE_MAX);
         if self.begun.elapsed() > PATIENT_AFTER {
             delay *= 5;
@@ -210,6 +231,7 @@ impl Route {
             Ok((link, _)) => directory.set_leader(link.node),
             Err(DialError::Moved(hint)) => {
                 self.last = format!("{}: another node leads", name(attempted.node));
+                self.someone_answered |= attempted.node != self.lost;
                 self.hint.clone_from(hint);
                 if hint.is_none() {
                     self.avoided.extend(attempted.node);
@@ -279,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_whose_stream_broke_is_asked_last_and_not_at_once() {
+    fn the_node_whose_stream_broke_is_not_asked_while_the_others_answer() {
         let rpc = rpc(3);
         let all = nodes(&rpc);
         rpc.directory.set_leader(all[1]);
@@ -290,8 +312,18 @@ mod tests {
             assert_eq!(target(&plan), all[0]);
             assert!(plan.delay <= SPREAD);
             delays.push(plan.delay);
-            assert_eq!(route.plan(LEFT).expect("a plan").delay, Duration::ZERO);
-            assert_eq!(target(&route.plan(LEFT).expect("a plan")), all[1]);
+            route.learn(&came_to(all[0], DialError::Moved(None)));
+            assert_eq!(target(&route.plan(LEFT).expect("a plan")), all[2]);
+            route.learn(&came_to(all[2], DialError::Failed("no answer in time".to_owned())));
+            // One of them answered, so they will agree on somebody.
+            for node in [all[0], all[2]] {
+                assert_eq!(target(&route.plan(LEFT).expect("a plan")), node);
+                route.learn(&came_to(node, DialError::Failed("no answer in time".to_owned())));
+            }
+            // None of them did.
+            for node in [all[0], all[2], all[1]] {
+                assert_eq!(target(&route.plan(LEFT).expect("a plan")), node);
+            }
         }
         delays.sort_unstable();
         delays.dedup();
@@ -323,10 +355,12 @@ mod tests {
         assert_eq!(target(&route.plan(LEFT).expect("a plan")), all[2]);
         assert!(route.plan(LEFT).is_none());
         route.spare_nobody(None);
-        assert_eq!(target(&route.plan(LEFT).expect("a plan")), all[0]);
-        let mut route = Route::beside(Arc::clone(&rpc), ttl, all[0], false);
+        // None of the others has answered.
         for node in [all[1], all[2], all[0]] {
             assert_eq!(target(&route.plan(LEFT).expect("a plan")), node);
         }
+        let alone = self::rpc(1);
+        let mut route = Route::beside(Arc::clone(&alone), ttl, nodes(&alone)[0], false);
+        assert_eq!(target(&route.plan(LEFT).expect("a plan")), nodes(&alone)[0]);
     }
 }
