@@ -11,7 +11,7 @@ use rustix::process::{Signal, kill_process};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Census, let_others_run, waits};
+use crate::support::{Census, let_others_run, soon, waits};
 
 type Group = RunGroup<&'static str>;
 
@@ -169,7 +169,7 @@ async fn rg_4_signals_are_caught_before_any_actor_starts() {
 
 #[tokio::test]
 async fn rg_4_a_second_signal_cuts_a_clean_up_short() {
-    let report = Group::new()
+    let group = Group::new()
         .grace(None)
         .shutdown_on([SignalKind::user_defined2()])
         .actor("signals", async |stop: CancellationToken| {
@@ -181,9 +181,8 @@ async fn rg_4_a_second_signal_cuts_a_clean_up_short() {
         .cleanup("stuck", async || {
             raise(Signal::USR2);
             std::future::pending().await
-        })
-        .run()
-        .await;
+        });
+    let report = soon(group.run()).await;
     assert_eq!(
         report.unfinished.iter().map(|name| &**name).collect::<Vec<_>>(),
         ["stuck", "skipped"]

@@ -304,3 +304,20 @@ fn sem_10_close_fails_waiters_and_later_calls_and_leaves_what_is_held() {
     drop(held);
     assert_eq!(semaphore.in_use(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sem_10_close_and_a_shrink_wake_who_they_refuse() {
+    for closes in [false, true] {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let _held = semaphore.try_acquire_many(1).expect("free");
+        let waiter = Arc::clone(&semaphore);
+        let waiter = tokio::spawn(async move { waiter.acquire_many(2).await.map(drop) });
+        let_others_run().await;
+        if closes {
+            semaphore.close();
+        } else {
+            semaphore.resize(1);
+        }
+        assert!(soon(waiter).await.expect("no panic").is_err());
+    }
+}
