@@ -376,7 +376,6 @@ impl From<KeepAliveError> for Failure {
         match error {
             KeepAliveError::Refused(refusal) => Self::Refused(refusal),
             KeepAliveError::NotLeader { leader } => Self::NotLeader { leader },
-            KeepAliveError::NoQuorum => Self::NoQuorum,
             KeepAliveError::Overloaded => Self::Overloaded,
             KeepAliveError::Stopped => Self::ShuttingDown,
         }

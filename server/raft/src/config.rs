@@ -102,7 +102,8 @@ impl NodeConfig {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(100),
+            // Also how long openraft waits for the answer to one: see docs/decisions/0005.
+            heartbeat: Duration::from_millis(200),
             election_min: Duration::from_millis(300),
             election_max: Duration::from_millis(600),
             install_snapshot: Duration::from_secs(30),

@@ -68,9 +68,6 @@ pub enum KeepAliveError {
     Refused(Refusal),
     #[error("this node does not lead")]
     NotLeader { leader: Option<LeaderHint> },
-    /// No majority answered in time.
-    #[error("no majority answered")]
-    NoQuorum,
     /// Too many keepalives wait already.
     #[error("too many keepalives wait")]
     Overloaded,

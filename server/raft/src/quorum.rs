@@ -18,7 +18,7 @@ pub(crate) trait Quorum: Send + Sync + 'static {
     fn look<T>(&self, query: impl FnOnce(&Machine) -> T) -> T;
 
     /// A ReadIndex that starts at the first poll and joins none that is already under way. Resolves once the local machine
-    /// has applied up to it. Safe to drop at any await.
+    /// has applied up to it; while no majority answers, it goes on asking. Safe to drop at any await.
     fn confirm(&self) -> impl Future<Output = Result<Confirmed, NotLeader>> + Send;
 
     /// Proposes with `with_leader(this node)`, in the order of the calls' first polls; never forwarded.

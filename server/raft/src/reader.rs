@@ -17,6 +17,9 @@ use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
 use crate::view::View;
 
+/// Before a majority that did not answer in time is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
 /// What the node and its clock ask of Raft.
 pub(crate) struct Reader {
     raft: Raft<TypeConfig, StateMachine>,
@@ -56,10 +59,16 @@ impl Quorum for Reader {
     }
 
     async fn confirm(&self) -> Result<Confirmed, NotLeader> {
-        match self.index().await {
-            Ok(term) => Ok(Confirmed { term, revision: self.view.look(Machine::revision) }),
-            Err(ReadError::NotLeader { leader }) => Err(NotLeader { leader }),
-            Err(ReadError::NoQuorum | ReadError::Stopped) => Err(NotLeader { leader: None }),
+        loop {
+            match self.index().await {
+                Ok(term) => {
+                    return Ok(Confirmed { term, revision: self.view.look(Machine::revision) });
+                }
+                Err(ReadError::NotLeader { leader }) => return Err(NotLeader { leader }),
+                Err(ReadError::Stopped) => return Err(NotLeader { leader: None }),
+                // Slow is not deposed: who leads no longer is told so by the end of the leadership, which drops this.
+                Err(ReadError::NoQuorum) => tokio::time::sleep(ASK_AGAIN).await,
+            }
         }
     }
 

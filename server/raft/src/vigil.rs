@@ -85,11 +85,6 @@ impl<T> Vigil<T> {
         self.batch.take_if(|batch| batch.number == number)
     }
 
-    /// The batch under way, given up.
-    pub(crate) fn give_up(&mut self) -> Option<Batch<T>> {
-        self.batch.take()
-    }
-
     /// The confirmation of these ended.
     pub(crate) fn end(&mut self, asked: VecDeque<Asked<T>>, verdict: Verdict) {
         if !asked.is_empty() {

@@ -359,7 +359,7 @@ impl Serving {
             }
             Err(KeepAliveError::Stopped) => self.farewell = Some(moved(None)),
             // No acknowledgement is the answer: the client's deadline counts from its last acknowledged one.
-            Err(KeepAliveError::NoQuorum | KeepAliveError::Overloaded) => {}
+            Err(KeepAliveError::Overloaded) => {}
         }
     }
 

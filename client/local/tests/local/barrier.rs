@@ -8,7 +8,7 @@ use conclave_local::{BarrierError, BrokenReason, CyclicBarrier};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{at_least_one, let_others_run, ready, waits};
+use crate::support::{at_least_one, let_others_run, ready, soon, waits};
 
 const fn broken<E>(reason: BrokenReason) -> BarrierError<E> {
     BarrierError::Broken(reason)
@@ -41,7 +41,7 @@ async fn cb_2_a_fast_task_neither_laps_nor_steals() {
             tokio::spawn(async move {
                 let mut seen = Vec::new();
                 for _ in 0..ROUNDS {
-                    let result = barrier.wait().await.expect("whole");
+                    let result = soon(barrier.wait()).await.expect("whole");
                     seen.push((result.generation().get(), result.is_leader()));
                 }
                 seen
@@ -60,7 +60,7 @@ async fn cb_2_a_fast_task_neither_laps_nor_steals() {
     assert!(leaders.values().all(|leaders| *leaders == 1), "one leader a round: {leaders:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_3_the_action_runs_once_after_the_last_arrival_and_before_any_release() {
     let arrived = Arc::new(AtomicUsize::new(0));
     let released = Arc::new(AtomicUsize::new(0));
@@ -85,7 +85,7 @@ async fn cb_3_the_action_runs_once_after_the_last_arrival_and_before_any_release
             let_others_run().await;
         }
     };
-    tokio::join!(party(), party(), party());
+    soon(async { tokio::join!(party(), party(), party()) }).await;
     assert_eq!(released.load(Ordering::SeqCst), 9);
 }
 
@@ -112,7 +112,7 @@ fn cb_4_a_failed_action_is_the_leaders_and_breaks_the_barrier_until_it_is_reset(
 }
 
 /// marusama: a panic in the action leaves all other parties hanging.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_5_a_panicking_action_hangs_nobody() {
     let barrier = Arc::new(CyclicBarrier::with_action(
         at_least_one(2),
@@ -123,8 +123,8 @@ async fn cb_5_a_panicking_action_hangs_nobody() {
     let_others_run().await;
     let leader = Arc::clone(&barrier);
     let leader = tokio::spawn(async move { leader.wait().await });
-    assert!(leader.await.unwrap_err().is_panic(), "the panic goes on in the leader");
-    let other = other.await.expect("no panic").unwrap_err();
+    assert!(soon(leader).await.unwrap_err().is_panic(), "the panic goes on in the leader");
+    let other = soon(other).await.expect("no panic").unwrap_err();
     assert_eq!(other, broken(BrokenReason::ActionPanicked));
     assert!(barrier.is_broken());
 }
@@ -153,7 +153,7 @@ async fn cb_6_a_party_that_gives_up_breaks_its_round() {
     let_others_run().await;
     let second = std::time::Duration::from_secs(1);
     assert!(tokio::time::timeout(second, barrier.wait()).await.is_err());
-    assert_eq!(other.await.expect("no panic").unwrap_err(), broken(BrokenReason::Cancelled));
+    assert_eq!(soon(other).await.expect("no panic").unwrap_err(), broken(BrokenReason::Cancelled));
     assert!(barrier.is_broken());
 }
 
@@ -173,7 +173,7 @@ fn cb_6_a_drop_after_the_trip_touches_no_later_round() {
     assert!(ready(&mut next).is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_6_a_party_that_leaves_while_the_action_runs_breaks_its_own_round_only() {
     let (release, mut released) = oneshot::channel::<()>();
     let barrier = CyclicBarrier::with_action(at_least_one(2), async move || {
@@ -193,7 +193,7 @@ async fn cb_6_a_party_that_leaves_while_the_action_runs_breaks_its_own_round_onl
     waits(&mut early);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_7_who_was_not_polled_or_was_cancelled_before_has_not_arrived() {
     let barrier = CyclicBarrier::new(at_least_one(2));
     drop(barrier.wait());
@@ -228,7 +228,7 @@ fn cb_8_reset_of_an_idle_barrier_does_nothing() {
 }
 
 /// marusama: after a reset during the action, the old leader releases the early arrivals of the new round.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_8_an_action_that_outlives_a_reset_does_not_touch_the_new_round() {
     for fails in [false, true] {
         let (release, mut released) = oneshot::channel::<()>();
@@ -253,7 +253,7 @@ async fn cb_8_an_action_that_outlives_a_reset_does_not_touch_the_new_round() {
 }
 
 /// marusama: an arrival during the action panics.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_9_surplus_arrivals_during_the_action_belong_to_the_next_round() {
     let (release, released) = tokio::sync::watch::channel(false);
     let action = {
@@ -291,7 +291,7 @@ fn cb_10_a_broken_barrier_fails_every_wait_at_once() {
     assert_eq!(barrier.waiting(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cb_3_waits_with_an_action_may_run_in_spawned_tasks() {
     let mut rounds = 0_u32;
     let barrier = Arc::new(CyclicBarrier::with_action(at_least_one(2), async move || {
@@ -301,6 +301,6 @@ async fn cb_3_waits_with_an_action_may_run_in_spawned_tasks() {
     }));
     let other = Arc::clone(&barrier);
     let other = tokio::spawn(async move { other.wait().await });
-    barrier.wait().await.expect("whole");
-    other.await.expect("no panic").expect("whole");
+    soon(barrier.wait()).await.expect("whole");
+    soon(other).await.expect("no panic").expect("whole");
 }

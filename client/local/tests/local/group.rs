@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Census, at_least_one, let_others_run};
+use crate::support::{Census, at_least_one, let_others_run, soon};
 
 /// Longer than anything here takes on the paused clock.
 const LONG: Duration = Duration::from_secs(3600);
@@ -28,7 +28,7 @@ async fn tg_1_join_returns_only_after_every_task_ended_and_was_dropped() {
         };
         spawner.spawn(work).await.expect("open");
     }
-    assert!(group.join().await.is_err());
+    assert!(soon(group.join()).await.is_err());
     assert_eq!((census.now(), census.ever()), (0, 4));
 }
 
@@ -42,14 +42,14 @@ async fn tg_2_first_is_the_first_to_happen_and_stays_it() {
         };
         group.spawner().spawn(work).await.expect("open");
     }
-    let error = group.join().await.expect_err("all fail");
+    let error = soon(group.join()).await.expect_err("all fail");
     assert!(matches!(error.first.error, TaskError::Failed(1)), "{error}");
     assert_eq!(error.first.index.get(), 1);
     let others: Vec<_> = error.others.iter().map(|failure| failure.index.get()).collect();
     assert_eq!(others, [0, 2]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_3_cancel_all_tells_the_siblings_at_once_and_names_the_cause() {
     let group = TaskGroup::<(), &str>::new();
     let spawner = group.spawner();
@@ -69,21 +69,21 @@ async fn tg_3_cancel_all_tells_the_siblings_at_once_and_names_the_cause() {
     assert_eq!(saw.load(Ordering::SeqCst), 3, "before anybody joined");
     assert!(group.token().is_cancelled());
     assert_eq!(spawner.spawn(async |_| Ok(())).await, Err(SpawnError::Closed));
-    let error = group.join().await.expect_err("one failed");
+    let error = soon(group.join()).await.expect_err("one failed");
     assert_eq!(error.to_string(), "no");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_3_after_a_clean_join_the_token_is_cancelled_too() {
     let group = TaskGroup::<u8, Infallible>::new();
     let (spawner, token) = (group.spawner(), group.token().clone());
     spawner.spawn(async |_| Ok(7)).await.expect("open");
-    assert_eq!(group.join().await.expect("no error"), [7]);
+    assert_eq!(soon(group.join()).await.expect("no error"), [7]);
     assert!(token.is_cancelled());
     assert_eq!(spawner.cause(), Some(StopCause::Joined));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_4_a_cancelled_parent_kills_nobody_and_what_never_started_is_reported() {
     let parent = CancellationToken::new();
     let group =
@@ -103,22 +103,22 @@ async fn tg_4_a_cancelled_parent_kills_nobody_and_what_never_started_is_reported
     assert_eq!(spawner.spawn(async |_| Ok(3)).await, Err(SpawnError::Closed));
     assert_eq!(group.cause(), Some(StopCause::Cancelled));
     gate.add_permits(1);
-    let results = group.join_all().await;
+    let results = soon(group.join_all()).await;
     assert!(matches!(results[..], [Ok(1), Err(TaskError::Skipped)]), "{results:?}");
 }
 
 /// x/sync: a cancelled parent is invisible in what `Wait` returns.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_4_skipped_tasks_alone_are_no_success() {
     let parent = CancellationToken::new();
     let group = TaskGroup::<u8, Infallible>::builder().parent(&parent).build();
     group.spawner().spawn(async |_| Ok(1)).await.expect("open");
     parent.cancel();
-    let error = group.join().await.expect_err("it never began");
+    let error = soon(group.join()).await.expect_err("it never began");
     assert_eq!((error.skipped, error.to_string().as_str()), (1, "1 tasks were never started"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_4_abort_on_cancel_drops_what_runs() {
     let parent = CancellationToken::new();
     let group = TaskGroup::<u8, Infallible>::builder().parent(&parent).abort_on_cancel().build();
@@ -131,7 +131,7 @@ async fn tg_4_abort_on_cancel_drops_what_runs() {
     group.spawner().spawn(work).await.expect("open");
     let_others_run().await;
     parent.cancel();
-    let results = group.join_all().await;
+    let results = soon(group.join_all()).await;
     assert!(matches!(results[..], [Err(TaskError::Cancelled)]), "{results:?}");
     assert_eq!(census.now(), 0);
 }
@@ -151,13 +151,13 @@ async fn tg_5_never_more_than_the_limit_and_first_in_first_out() {
         };
         spawner.spawn(work).await.expect("open");
     }
-    group.join().await.expect("no error");
+    soon(group.join()).await.expect("no error");
     assert_eq!((census.most(), census.ever()), (3, 50));
     assert_eq!(*started.lock().expect("not poisoned"), (0..50).collect::<Vec<_>>());
 }
 
 /// kratos: tasks over the limit start only at `Wait`.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_6_queued_tasks_start_without_anybody_joining() {
     let group = TaskGroup::<(), Infallible>::builder().max_running(at_least_one(1)).build();
     let (spawner, done) = (group.spawner(), Census::default());
@@ -173,7 +173,7 @@ async fn tg_6_queued_tasks_start_without_anybody_joining() {
     }
     let_others_run().await;
     assert_eq!(done.ever(), 20);
-    group.join().await.expect("no error");
+    soon(group.join()).await.expect("no error");
 }
 
 /// kratos: an unsynchronised slice loses tasks of concurrent spawns (the course's 10,001).
@@ -203,14 +203,14 @@ async fn tg_7_of_10_001_concurrent_spawns_each_runs_exactly_once() {
         for spawner in spawners {
             spawner.await.expect("no panic");
         }
-        let values = group.join().await.expect("no error");
+        let values = soon(group.join()).await.expect("no error");
         assert_eq!((values.len(), runs.load(Ordering::SeqCst)), (11_001, 11_001));
         assert_eq!(values.iter().sum::<usize>(), 3 * (0..3_667).sum::<usize>());
     }
 }
 
 /// kratos and neilotoole: a spawn from a task while `Wait` drains never runs, or deadlocks.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_8_a_task_may_spawn_while_the_group_is_joined_and_nobody_else_may() {
     let group =
         TaskGroup::<u32, Infallible>::builder().max_running(at_least_one(1)).max_queued(0).build();
@@ -233,10 +233,10 @@ async fn tg_8_a_task_may_spawn_while_the_group_is_joined_and_nobody_else_may() {
     let_others_run().await;
     let join = tokio::spawn(group.join());
     let_others_run().await;
-    assert_eq!(blocked.await.expect("no panic"), Err(SpawnError::Closed));
+    assert_eq!(soon(blocked).await.expect("no panic"), Err(SpawnError::Closed));
     assert_eq!(outside.spawn(async |_| Ok(9)).await, Err(SpawnError::Closed));
     opens.add_permits(1);
-    let values = join.await.expect("no panic").expect("no error");
+    let values = soon(join).await.expect("no panic").expect("no error");
     assert_eq!(values, [1, 2, 4, 3], "in the order of spawning");
     assert_eq!(outside.cause(), Some(StopCause::Joined));
 }
@@ -287,11 +287,11 @@ async fn one_bad_task(
         };
         accepted += usize::from(spawner.spawn(work).await.is_ok());
     }
-    (accepted, group.join_all().await.len(), ran.ever())
+    (accepted, soon(group.join_all()).await.len(), ran.ever())
 }
 
 /// go-pkgz: a panic, and a context cancelled between lock and start, keep their slot for ever.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_10_a_slot_is_free_again_however_its_task_ended() {
     struct PanicsWhenDropped;
     impl Drop for PanicsWhenDropped {
@@ -316,7 +316,7 @@ async fn tg_10_a_slot_is_free_again_however_its_task_ended() {
     spawner.spawn(work).await.expect("open");
     let last = timeout(Duration::from_secs(10), spawner.spawn(async |_| Ok(4))).await;
     last.expect("a slot is free").expect("open");
-    let results = group.join_all().await;
+    let results = soon(group.join_all()).await;
     assert_eq!(results.len(), 5);
     assert!(matches!(results[2], Err(TaskError::Panicked(_))));
     assert!(matches!(results[3], Err(TaskError::Panicked(_))));

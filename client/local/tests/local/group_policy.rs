@@ -10,7 +10,7 @@ use conclave_local::{
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Census, at_least_one, let_others_run, ready, waits};
+use crate::support::{Census, at_least_one, let_others_run, ready, soon, waits};
 
 /// go-pkgz: with TermOnErr, up to 200 of 1000 run after the first error; and a blocked `Go` cannot be freed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,13 +40,13 @@ async fn tg_11_stop_starting_starts_nothing_after_the_first_error() {
     }
     assert!(!group.token().is_cancelled(), "running ones are left alone");
     gate.add_permits(1000);
-    let results = group.join_all().await;
+    let results = soon(group.join_all()).await;
     let ran = results.iter().filter(|result| !matches!(result, Err(TaskError::Skipped))).count();
     assert!(ran <= 10, "{ran} ran, of which one failed before a slot was free again");
     assert_eq!(started.ever(), ran);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_11_a_spawn_that_waits_is_told_that_the_group_stopped() {
     let group = TaskGroup::<(), &str>::builder()
         .max_running(at_least_one(1))
@@ -64,12 +64,12 @@ async fn tg_11_a_spawn_that_waits_is_told_that_the_group_stopped() {
     let blocked = tokio::spawn(async move { blocked.spawn(async |_| Ok(())).await });
     let_others_run().await;
     gate.add_permits(1);
-    assert_eq!(blocked.await.expect("no panic"), Err(SpawnError::Closed));
-    assert_eq!(group.join_all().await.len(), 1);
+    assert_eq!(soon(blocked).await.expect("no panic"), Err(SpawnError::Closed));
+    assert_eq!(soon(group.join_all()).await.len(), 1);
 }
 
 /// go-pkgz: a discarded call is invisible.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_12_a_full_group_gives_the_closure_back() {
     let group =
         TaskGroup::<u8, Infallible>::builder().max_running(at_least_one(1)).max_queued(1).build();
@@ -81,11 +81,11 @@ async fn tg_12_a_full_group_gives_the_closure_back() {
     };
     let_others_run().await;
     spawner.try_spawn(closure).expect("there is room again");
-    assert_eq!(group.join().await.expect("no error"), [1, 2, 3]);
+    assert_eq!(soon(group.join()).await.expect("no error"), [1, 2, 3]);
     assert!(matches!(spawner.try_spawn(async |_| Ok(4)), Err(TrySpawnError::Closed(_))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_13_continue_keeps_all_errors_with_their_index() {
     let group = TaskGroup::<u8, String>::builder().on_error(OnError::Continue).build();
     let spawner = group.spawner();
@@ -97,7 +97,7 @@ async fn tg_13_continue_keeps_all_errors_with_their_index() {
         spawner.spawn(work).await.expect("open");
     }
     spawner.spawn(async |_| panic!("on purpose")).await.expect("open");
-    let error = group.join().await.expect_err("three went wrong");
+    let error = soon(group.join()).await.expect_err("three went wrong");
     assert_eq!(
         error.to_string(),
         "3 tasks failed: [1] no 1; [3] no 3; [4] the task panicked: on purpose"
@@ -106,11 +106,11 @@ async fn tg_13_continue_keeps_all_errors_with_their_index() {
 }
 
 /// facebookgo: a `MultiError` of one panics when it is printed.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_13_one_error_prints_as_itself() {
     let group = TaskGroup::<(), &str>::new();
     group.spawner().spawn(async |_| Err("no")).await.expect("open");
-    assert_eq!(group.join().await.expect_err("it failed").to_string(), "no");
+    assert_eq!(soon(group.join()).await.expect_err("it failed").to_string(), "no");
 
     let group = ErrorWaitGroup::new();
     group.token().fail("no");
@@ -118,18 +118,18 @@ async fn tg_13_one_error_prints_as_itself() {
 }
 
 /// x/sync and neilotoole: a panic crashes the process; kratos keeps its text only.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_14_a_panic_is_an_error_and_can_be_resumed() {
     let group = TaskGroup::<(), Infallible>::new();
     group.spawner().spawn(async |_| std::panic::panic_any(42_u32)).await.expect("open");
-    let mut results = group.join_all().await;
+    let mut results = soon(group.join_all()).await;
     let panicked = results.pop().expect("one").expect_err("it panicked");
     assert_eq!(panicked.to_string(), "the task panicked: a panic without a message");
     let resumed = tokio::spawn(async move { panicked.resume() }).await.expect_err("resumed");
     assert_eq!(resumed.into_panic().downcast_ref(), Some(&42_u32));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_14_a_panic_counts_as_an_error_for_the_policy() {
     let group = TaskGroup::<(), Infallible>::new();
     let spawner = group.spawner();
@@ -139,7 +139,7 @@ async fn tg_14_a_panic_counts_as_an_error_for_the_policy() {
     };
     spawner.spawn(work).await.expect("open");
     spawner.spawn(async |_| panic!("on purpose")).await.expect("open");
-    let error = group.join().await.expect_err("one panicked");
+    let error = soon(group.join()).await.expect_err("one panicked");
     assert!(matches!(error.first.error, TaskError::Panicked(_)));
     assert_eq!(error.first.index.get(), 1);
 }
@@ -154,7 +154,7 @@ async fn tg_15_join_all_is_in_the_order_of_spawning() {
         };
         group.spawner().spawn(work).await.expect("open");
     }
-    let numbers: Vec<_> = (group.join_all().await.into_iter())
+    let numbers: Vec<_> = (soon(group.join_all()).await.into_iter())
         .map(|result| match result {
             Ok(number) | Err(TaskError::Failed(number)) => number,
             Err(error) => panic!("{error:?}"),
@@ -163,7 +163,7 @@ async fn tg_15_join_all_is_in_the_order_of_spawning() {
     assert_eq!(numbers, (0..10).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_16_dropping_the_group_aborts_everything() {
     let group = TaskGroup::<(), Infallible>::builder().max_running(at_least_one(2)).build();
     let (spawner, census) = (group.spawner(), Census::default());
@@ -184,7 +184,7 @@ async fn tg_16_dropping_the_group_aborts_everything() {
     assert_eq!(spawner.spawn(async |_| Ok(())).await, Err(SpawnError::Closed));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_16_a_detached_group_runs_on() {
     let group = TaskGroup::<(), Infallible>::builder().max_running(at_least_one(1)).build();
     let (spawner, done) = (group.spawner(), Census::default());
@@ -227,7 +227,7 @@ fn tg_16_a_runtime_that_shuts_down_takes_a_long_queue_along() {
     assert!(joined[1..].iter().all(|result| matches!(result, Err(TaskError::Skipped))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_17_a_spawn_that_is_dropped_before_it_was_accepted_does_not_run() {
     let group =
         TaskGroup::<u8, Infallible>::builder().max_running(at_least_one(1)).max_queued(0).build();
@@ -242,8 +242,8 @@ async fn tg_17_a_spawn_that_is_dropped_before_it_was_accepted_does_not_run() {
     waits(&mut given_up);
     drop(given_up);
     gate.add_permits(1);
-    spawner.spawn(async |_| Ok(2)).await.expect("the place was not kept");
-    assert_eq!(group.join().await.expect("no error"), [1, 2]);
+    soon(spawner.spawn(async |_| Ok(2))).await.expect("the place was not kept");
+    assert_eq!(soon(group.join()).await.expect("no error"), [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,7 +262,7 @@ async fn tg_18_a_task_that_spawns_into_its_own_full_group_does_not_wait_for_itse
     assert_eq!(joined.expect("no error"), [1, 2, 3]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_18_tasks_over_the_limit_from_inside_are_paid_back_before_others_come() {
     let group =
         TaskGroup::<u8, Infallible>::builder().max_running(at_least_one(1)).max_queued(0).build();
@@ -283,11 +283,11 @@ async fn tg_18_tasks_over_the_limit_from_inside_are_paid_back_before_others_come
     gate.add_permits(1);
     let_others_run().await;
     ready(&mut outside).expect("there is room again");
-    assert_eq!(group.join().await.expect("no error"), [1, 2, 3]);
+    assert_eq!(soon(group.join()).await.expect("no error"), [1, 2, 3]);
 }
 
 /// facebookgo: a forgotten `Done` hangs, one too many panics, an `Error(nil)` too.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tg_13_an_error_wait_group_waits_for_all_and_keeps_every_error() {
     assert!(ErrorWaitGroup::<Infallible>::new().wait().await.is_ok());
     let group = ErrorWaitGroup::new();

@@ -3,10 +3,12 @@
 
 mod barrier;
 mod delay;
+mod drops;
 mod flow;
 mod gather;
 mod group;
 mod group_policy;
+mod processes;
 mod run_group;
 mod semaphore;
 mod semaphore_model;

@@ -1,13 +1,17 @@
 //! RG-1 to RG-12 inside one process; what needs real signals is in `processes`.
 
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use conclave_local::{Exit, Report, RunError, RunGroup, TaskCtx, TaskError, TaskGroup};
+use conclave_local::{
+    Exit, Report, RunError, RunGroup, SignalExit, SignalKind, TaskCtx, TaskError, TaskGroup,
+};
+use rustix::process::{Signal, kill_process};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Census, let_others_run, waits};
+use crate::support::{Census, let_others_run, soon, waits};
 
 type Group = RunGroup<&'static str>;
 
@@ -36,6 +40,10 @@ fn obedient(group: Group, name: &'static str, takes: Duration, story: &Story) ->
         story.tell(name);
         Ok(())
     })
+}
+
+fn raise(signal: Signal) {
+    kill_process(rustix::process::getpid(), signal).expect("one may signal oneself");
 }
 
 fn names<'a>(report: &'a Report<&'static str>) -> Vec<&'a str> {
@@ -136,6 +144,52 @@ async fn rg_3_without_a_grace_it_waits_and_with_none_it_does_not() {
         .await;
     assert_eq!((start.elapsed(), names(&report)), (Duration::ZERO, vec!["any", "never"]));
     assert_eq!(report.unfinished.len(), 2);
+}
+
+/// The article's handler has an unbuffered channel and may lose a signal; here one that comes with the very first actor counts.
+#[tokio::test]
+async fn rg_4_signals_are_caught_before_any_actor_starts() {
+    for (policy, code) in [(SignalExit::Zero, 0), (SignalExit::Number, 128 + 10)] {
+        let report = Group::new()
+            .shutdown_on([SignalKind::user_defined1()])
+            .signal_exit(policy)
+            .actor("signals", async |stop: CancellationToken| {
+                // Uncaught, this ends the process.
+                raise(Signal::USR1);
+                stop.cancelled().await;
+                Ok(())
+            })
+            .run()
+            .await;
+        assert!(matches!(report.cause, Exit::Signal(kind) if kind.as_raw_value() == 10));
+        assert_eq!(report.exit_code(), ExitCode::from(code));
+        report.into_result().expect("asked for");
+    }
+}
+
+#[tokio::test]
+async fn rg_4_a_second_signal_cuts_a_clean_up_short() {
+    let group = Group::new()
+        .grace(None)
+        .shutdown_on([SignalKind::user_defined2()])
+        .actor("signals", async |stop: CancellationToken| {
+            raise(Signal::USR2);
+            stop.cancelled().await;
+            Ok(())
+        })
+        .cleanup("skipped", async || Ok(()))
+        .cleanup("stuck", async || {
+            raise(Signal::USR2);
+            std::future::pending().await
+        });
+    let report = soon(group.run()).await;
+    assert_eq!(
+        report.unfinished.iter().map(|name| &**name).collect::<Vec<_>>(),
+        ["stuck", "skipped"]
+    );
+    assert_eq!(report.insisted, Some(SignalKind::user_defined2()));
+    assert_eq!(report.exit_code(), ExitCode::from(128 + 12));
+    assert!(matches!(report.into_result(), Err(RunError::Aborted { .. })));
 }
 
 #[tokio::test(start_paused = true)]

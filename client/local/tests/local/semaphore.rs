@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use conclave_local::{AcquireError, Semaphore, TryAcquireError};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{let_others_run, poll_once, ready, waits};
+use crate::support::{let_others_run, poll_once, ready, soon, waits};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sem_1_what_is_granted_never_exceeds_the_capacity() {
@@ -116,7 +116,7 @@ fn sem_4_a_waiter_that_leaves_changes_no_count() {
 }
 
 /// go#37852, and embassy #6964: the head leaves, and those behind it who fit sleep on.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sem_4_a_head_that_leaves_lets_those_behind_it_through() {
     let semaphore = Arc::new(Semaphore::new(3));
     let _held = semaphore.try_acquire_many(2).expect("free");
@@ -128,7 +128,7 @@ async fn sem_4_a_head_that_leaves_lets_those_behind_it_through() {
     assert_eq!(semaphore.waiters(), 2);
     drop(head);
     // Woken, not only grantable: nobody polls the task but its waker.
-    behind.await.expect("no panic").expect("granted");
+    soon(behind).await.expect("no panic").expect("granted");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn sem_7_a_shrink_refuses_who_cannot_fit_any_more_and_serves_those_behind() {
 }
 
 /// marusama #4: a release that makes room for a larger request must wake it, not only one of the same size.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sem_7_many_small_releases_wake_a_larger_request() {
     let semaphore = Arc::new(Semaphore::new(3));
     let held: Vec<_> = (0..3).map(|_| semaphore.try_acquire_many(1).expect("free")).collect();
@@ -227,7 +227,7 @@ async fn sem_7_many_small_releases_wake_a_larger_request() {
     let waiter = tokio::spawn(async move { waiter.acquire_many(3).await.map(drop) });
     let_others_run().await;
     drop(held);
-    waiter.await.expect("no panic").expect("granted");
+    soon(waiter).await.expect("no panic").expect("granted");
 }
 
 #[tokio::test]
@@ -303,4 +303,21 @@ fn sem_10_close_fails_waiters_and_later_calls_and_leaves_what_is_held() {
     assert_eq!(semaphore.in_use(), 1);
     drop(held);
     assert_eq!(semaphore.in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sem_10_close_and_a_shrink_wake_who_they_refuse() {
+    for closes in [false, true] {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let _held = semaphore.try_acquire_many(1).expect("free");
+        let waiter = Arc::clone(&semaphore);
+        let waiter = tokio::spawn(async move { waiter.acquire_many(2).await.map(drop) });
+        let_others_run().await;
+        if closes {
+            semaphore.close();
+        } else {
+            semaphore.resize(1);
+        }
+        assert!(soon(waiter).await.expect("no panic").is_err());
+    }
 }

@@ -8,7 +8,7 @@ use conclave_local::{FlightError, SingleFlight};
 use proptest::prelude::*;
 use tokio::sync::Semaphore;
 
-use crate::support::{Census, let_others_run, poll_once, ready, waits};
+use crate::support::{Census, let_others_run, poll_once, ready, soon, waits};
 
 /// Work that waits until somebody opens the gate, and counts how often it was begun.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ async fn sf_1_a_key_runs_once_at_a_time() {
         })
         .collect();
     for task in tasks {
-        task.await.expect("no panic");
+        soon(task).await.expect("no panic");
     }
     assert_eq!((census.now(), census.most(), flights.in_flight()), (0, 1, 0));
 }
@@ -179,15 +179,17 @@ fn sf_5_forget_unshared_detaches_a_single_call() {
 }
 
 /// groupcache: after a panic all later callers hang; x/sync with `DoChan`: the process dies.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sf_6_a_panic_reaches_every_participant_and_nobody_hangs() {
     let flights = SingleFlight::<&str, u32>::new();
     let explode = || async {
         tokio::task::yield_now().await;
         panic!("on purpose")
     };
-    let (one, other) =
-        tokio::join!(flights.run("key", explode), flights.run("key", || async { 1 }));
+    let (one, other) = soon(async {
+        tokio::join!(flights.run("key", explode), flights.run("key", || async { 1 }))
+    })
+    .await;
     for error in [one.unwrap_err(), other.unwrap_err()] {
         assert_eq!(error.to_string(), "the work panicked: on purpose");
     }
@@ -199,7 +201,7 @@ async fn sf_6_a_panic_reaches_every_participant_and_nobody_hangs() {
 }
 
 /// The trap of Go: the context of the first caller governs everybody.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sf_7_the_first_caller_may_go_without_harm() {
     let (flights, work) = (Arc::new(SingleFlight::<&str, u32>::new()), Work::new());
     let of_first = work.clone();
@@ -210,7 +212,7 @@ async fn sf_7_the_first_caller_may_go_without_harm() {
     let_others_run().await;
     drop(first);
     work.open();
-    let flight = follower.await.expect("no panic").expect("no panic");
+    let flight = soon(follower).await.expect("no panic").expect("no panic");
     assert_eq!((flight.value, work.begun.ever()), (1, 1), "neither failed nor restarted");
 }
 

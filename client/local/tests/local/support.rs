@@ -26,6 +26,12 @@ pub(crate) fn ready<F: Future + Unpin>(future: &mut F) -> F::Output {
     }
 }
 
+/// What must come without further ado. A minute is for slow machines; on a paused clock a hang is found at once.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    let minute = std::time::Duration::from_secs(60);
+    tokio::time::timeout(minute, future).await.expect("it hangs")
+}
+
 pub(crate) fn at_least_one(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).expect("not zero")
 }
