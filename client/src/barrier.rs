@@ -8,7 +8,7 @@ use conclave_proto::v1::item::Demand;
 
 use crate::error::{Error, Refusal};
 use crate::ids::Version;
-use crate::request::Request;
+use crate::request::{Request, request_options};
 use crate::session::command::WaitPlan;
 use crate::session::handle::Handle;
 
@@ -28,6 +28,7 @@ use crate::session::handle::Handle;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "nothing happens before something is asked, as by arrive_and_wait()"]
 pub struct Barrier {
     request: Request,
     parties: u32,
@@ -50,6 +51,8 @@ impl Barrier {
         Self { request: Request::new(handle, name), parties, break_on_loss: false }
     }
 
+    request_options!(progress);
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -57,7 +60,6 @@ impl Barrier {
     }
 
     /// One that goes away breaks its own generation: all others that wait are refused [`Refusal::Broken`].
-    #[must_use]
     pub const fn break_on_loss(mut self) -> Self {
         self.break_on_loss = true;
         self

@@ -11,7 +11,7 @@ use conclave_proto::v1::item::Demand;
 use crate::edit::{Editor, unexpected};
 use crate::error::Error;
 use crate::ids::Version;
-use crate::request::Request;
+use crate::request::{Request, request_options};
 use crate::session::handle::Handle;
 
 const DEMAND: Demand = Demand::Gate(v1::GateDemand {});
@@ -26,6 +26,7 @@ const DEMAND: Demand = Demand::Gate(v1::GateDemand {});
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "nothing happens before something is asked, as by wait()"]
 pub struct Gate {
     request: Request,
     editor: Editor,
@@ -36,6 +37,8 @@ impl Gate {
         let request = Request::new(Arc::clone(&handle), name);
         Self { request, editor: Editor::new(handle, name) }
     }
+
+    request_options!(progress);
 
     /// Its name.
     #[must_use]

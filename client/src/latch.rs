@@ -12,7 +12,7 @@ use crate::check;
 use crate::edit::{Editor, unexpected};
 use crate::error::Error;
 use crate::ids::Version;
-use crate::request::Request;
+use crate::request::{Request, request_options};
 use crate::session::command::WaitPlan;
 use crate::session::handle::Handle;
 
@@ -32,6 +32,7 @@ const DEMAND: Demand = Demand::Latch(v1::LatchDemand {});
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "nothing happens before something is asked, as by wait()"]
 pub struct Latch {
     request: Request,
     editor: Editor,
@@ -51,6 +52,8 @@ impl Latch {
         let request = Request::new(Arc::clone(&handle), name);
         Self { request, editor: Editor::new(handle, name) }
     }
+
+    request_options!(progress);
 
     /// Its name.
     #[must_use]

@@ -60,7 +60,10 @@ macro_rules! request_options {
             self
         }
 
-        /// Publishes how far each acquire has come. Subscribe before asking.
+        $crate::request::request_options!(progress);
+    };
+    (progress) => {
+        /// Publishes how far each wait has come. Subscribe before asking.
         pub fn progress(mut self, progress: tokio::sync::watch::Sender<$crate::Progress>) -> Self {
             self.request.progress = Some(progress);
             self

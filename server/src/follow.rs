@@ -54,8 +54,12 @@ impl Follower {
         match self.start {
             Start::Anew => return Ok(Step::Restart { is_beginning: true }),
             Start::Behind(position) => {
-                if timeout(CATCH_UP_MAX, self.watcher.caught_up()).await.is_err() {
-                    return Err(Failure::Behind { applied: self.watcher.applied() });
+                tokio::select! {
+                    biased;
+                    () = self.edge.stopping() => return Err(Failure::ShuttingDown),
+                    caught_up = timeout(CATCH_UP_MAX, self.watcher.caught_up()) => {
+                        caught_up.map_err(|_| Failure::Behind { applied: self.watcher.applied() })?;
+                    }
                 }
                 if !self.watcher.is_covered() {
                     return Ok(Step::Restart { is_beginning: false });

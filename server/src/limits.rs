@@ -56,8 +56,8 @@ pub(crate) const LIST_MAX: u32 = 10_000;
 
 /// Candidates of an election that are listed when the caller does not say.
 pub(crate) const CANDIDATES_DEFAULT: u32 = 100;
-/// And at most, each with labels and a proposal of up to 4 KiB.
-pub(crate) const CANDIDATES_MAX: u32 = 1_000;
+/// And at most, with as many again that stand aside, each with labels and a proposal of 4 KiB: a message below 4 MiB.
+pub(crate) const CANDIDATES_MAX: u32 = 200;
 
 /// Objects that a resync lists; who watches more has `List`.
 pub(crate) const RESYNC_OBJECTS_MAX: usize = LIST_MAX as usize;

@@ -115,19 +115,16 @@ impl Session {
     }
 
     /// A latch.
-    #[must_use]
     pub fn latch(&self, name: impl AsRef<str>) -> Latch {
         Latch::new(Arc::clone(&self.handle), name.as_ref())
     }
 
     /// A gate.
-    #[must_use]
     pub fn gate(&self, name: impl AsRef<str>) -> Gate {
         Gate::new(Arc::clone(&self.handle), name.as_ref())
     }
 
     /// A cyclic barrier for so many parties, 1 and more.
-    #[must_use]
     pub fn barrier(&self, name: impl AsRef<str>, parties: u32) -> Barrier {
         Barrier::new(Arc::clone(&self.handle), name.as_ref(), parties)
     }

@@ -7,11 +7,13 @@ use conclave_proto::v1;
 use conclave_proto::v1::session_service_client::SessionServiceClient;
 use conclave_proto::v1::session_service_server::SessionService;
 use conclave_raft::{Consistency, Decided};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::convert::answer::{self, unexpected};
 use crate::convert::request::{self, ResumeRequest};
 use crate::edge::Edge;
+use crate::limits::ANSWER_BYTES_MAX;
 use crate::status::Failure;
 use crate::stream::SessionStream;
 
@@ -146,9 +148,7 @@ impl SessionService for Sessions {
             .serve(
                 request,
                 |message, _| self.open_here(message),
-                |channel, request| async move {
-                    SessionServiceClient::new(channel).open(request).await
-                },
+                |channel, request| async move { client(channel).open(request).await },
             )
             .await
     }
@@ -161,9 +161,7 @@ impl SessionService for Sessions {
             .serve(
                 request,
                 |message, _| self.attach_here(message),
-                |channel, request| async move {
-                    SessionServiceClient::new(channel).attach(request).await
-                },
+                |channel, request| async move { client(channel).attach(request).await },
             )
             .await
     }
@@ -176,9 +174,7 @@ impl SessionService for Sessions {
             .serve(
                 request,
                 |message, _| self.resume_here(message),
-                |channel, request| async move {
-                    SessionServiceClient::new(channel).resume(request).await
-                },
+                |channel, request| async move { client(channel).resume(request).await },
             )
             .await
     }
@@ -191,9 +187,7 @@ impl SessionService for Sessions {
             .serve(
                 request,
                 |message, _| self.keep_alive_here(message),
-                |channel, request| async move {
-                    SessionServiceClient::new(channel).keep_alive(request).await
-                },
+                |channel, request| async move { client(channel).keep_alive(request).await },
             )
             .await
     }
@@ -206,9 +200,7 @@ impl SessionService for Sessions {
             .serve(
                 request,
                 |message, _| self.close_here(message),
-                |channel, request| async move {
-                    SessionServiceClient::new(channel).close(request).await
-                },
+                |channel, request| async move { client(channel).close(request).await },
             )
             .await
     }
@@ -221,10 +213,13 @@ impl SessionService for Sessions {
             .serve(
                 request,
                 |message, _| self.ack_stopped_here(message),
-                |channel, request| async move {
-                    SessionServiceClient::new(channel).ack_stopped(request).await
-                },
+                |channel, request| async move { client(channel).ack_stopped(request).await },
             )
             .await
     }
+}
+
+/// A standing is long: the answer of a leader is taken as long as it may be.
+fn client(channel: Channel) -> SessionServiceClient<Channel> {
+    SessionServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }

@@ -138,7 +138,7 @@ async fn a_read_write_lock_is_shared_upgraded_and_downgraded() {
     let writer = bob.acquire(wanted("table", rwlock(v1::Mode::Write))).await.expect("an answer");
     let Acquired::Held(held) = writer else { panic!("{writer:?}") };
     assert_eq!((held.name.as_str(), held.holders_total), ("table", 2));
-    let modes: Vec<_> = held.holders.iter().map(|holder| holder.demand.clone()).collect();
+    let modes: Vec<_> = held.holders.iter().map(|holder| holder.demand).collect();
     let as_wanted = |mode: v1::Mode| {
         let demand = v1::demand::Demand::Rwlock(v1::RwlockDemand { mode: mode.into() });
         Some(v1::Demand { demand: Some(demand) })

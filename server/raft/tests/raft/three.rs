@@ -4,7 +4,10 @@ use conclave_machine::{Machine, Outcome, Revision, Token};
 use conclave_proto::internal::v1 as wire;
 use conclave_proto::internal::v1::install_snapshot_request::Part;
 use conclave_proto::internal::v1::peer_service_client::PeerServiceClient;
-use conclave_raft::{Consistency, Fatal, Node, NodeConfig, ProposeError, StepDownError, Storage};
+use conclave_raft::{
+    Consistency, Fatal, Interest, Missed, Node, NodeConfig, Position, ProposeError, StepDownError,
+    Storage,
+};
 use conclave_store::SnapshotStore;
 use prost::Message as _;
 use tonic::{Code, Request};
@@ -191,6 +194,17 @@ async fn a_node_too_far_behind_gets_a_snapshot() {
     cluster.agreed(last).await;
     let installed = cluster.node(away).status().snapshot_index;
     assert!(installed > 200, "it caught up without a snapshot ({installed})");
+    // What the snapshot stands for was never told there: whoever watched elsewhere hears so, and goes on behind it.
+    let interest = || Interest::Prefix("".into());
+    let before = Position::whole(Revision(1));
+    let elsewhere = cluster.node(leader).hub().watch(interest(), before);
+    assert!(elsewhere.is_covered());
+    let mut watcher = cluster.node(away).hub().watch(interest(), before);
+    assert_eq!(soon("a word", watcher.next()).await, Err(Missed));
+    watcher.restart(last);
+    last = decide(&cluster.running(), acquire(key, 2, "another job")).await.revision;
+    let told = soon("an event", watcher.next()).await.expect("nothing was missed");
+    assert_eq!(told[0].at.revision, last);
 
     // What it got is on its disk.
     cluster.kill(away).await;
