@@ -12,7 +12,8 @@ use crate::support::{client, session};
 const CROWD: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scenario_21_ten_thousand_sessions_expire_and_the_keepalives_of_the_others_are_not_starved() {
+async fn scenario_21_ten_thousand_sessions_expire_and_the_keepalives_of_the_others_are_not_starved()
+{
     let _turn = alone();
     let cluster = Cluster::start(3);
     let client = client(&cluster);

@@ -58,7 +58,8 @@ fn check_history(seen: &[Observed], terms: &[Token]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scenario_15_an_observer_sees_every_term_and_vacancy_across_leader_changes_and_reconnects() {
+async fn scenario_15_an_observer_sees_every_term_and_vacancy_across_leader_changes_and_reconnects()
+{
     let _turn = alone();
     let mut cluster = Cluster::start(3);
     let client = client(&cluster);
@@ -114,7 +115,11 @@ async fn scenario_3_a_lost_reply_of_a_campaign_retried_on_another_node_is_one_te
                 preempt_after_ms: None,
             }),
             metadata: HashMap::new(),
-            ..acquire(&format!("primary/{round}"), Demand::Lead(v1::LeadDemand {}), Wait::None(true))
+            ..acquire(
+                &format!("primary/{round}"),
+                Demand::Lead(v1::LeadDemand {}),
+                Wait::None(true),
+            )
         };
         let call = node.ask(&key, seq, campaign());
         let _lost = tokio::time::timeout(Duration::from_micros(300 * round), call).await;

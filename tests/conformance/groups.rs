@@ -70,9 +70,10 @@ async fn scenario_19_a_cancel_at_the_trip_harms_only_its_own_generation() {
         // The second one gives up around the moment at which the third one makes it trip.
         let second = parties[1].clone();
         let patience = Duration::from_micros(round * 150);
-        let second = tokio::spawn(async move {
-            tokio::time::timeout(patience, second.arrive_and_wait()).await
-        });
+        let second =
+            tokio::spawn(
+                async move { tokio::time::timeout(patience, second.arrive_and_wait()).await },
+            );
         let third = parties[2].clone();
         arrivals.spawn(async move { third.arrive_and_wait().await });
         let mut passes = Vec::new();

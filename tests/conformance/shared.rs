@@ -252,7 +252,7 @@ fn wants(task: usize, round: usize) -> Vec<Want> {
     wants.sort_by_key(|want| format!("{want:?}"));
     wants.dedup_by_key(|want| format!("{want:?}"));
     wants.push(Want::permits("pool", 4, 1 + (round % 3) as u32));
-    wants.push(if task % 3 == 0 { Want::write("map") } else { Want::read("map") });
+    wants.push(if task.is_multiple_of(3) { Want::write("map") } else { Want::read("map") });
     let middle = (task * 7 + round * 3) % wants.len();
     wants.rotate_left(middle);
     wants
