@@ -4,3 +4,4 @@ mod disk;
 mod failover;
 mod identity;
 mod restart;
+mod service;

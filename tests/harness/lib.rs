@@ -9,7 +9,7 @@ pub mod raw;
 
 pub use alone::{Turn, alone, together};
 pub use binary::conclave;
-pub use cluster::{Cluster, NodeStatus, Status};
+pub use cluster::{Cluster, NodeStatus, Seat, Status};
 pub use process::{Process, Signal};
 
 use std::time::{Duration, Instant};
