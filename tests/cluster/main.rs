@@ -1,5 +1,6 @@
 //! Three real processes: what a cluster survives, and what it refuses.
 
+mod bad_days;
 mod disk;
 mod failover;
 mod identity;
