@@ -42,7 +42,7 @@ fn literal(text: &str) -> Option<(String, &str)> {
 /// What stands between the values of a message: of the first clause in which it says something, without its advice.
 fn pieces(message: &str) -> Vec<String> {
     let sentence = message.split(';').next().unwrap_or_default();
-    let mut clauses = sentence.split(": ").map(|clause| pieces_of_clause(clause));
+    let mut clauses = sentence.split(": ").map(pieces_of_clause);
     clauses.find(|pieces| !pieces.is_empty()).unwrap_or_default()
 }
 
