@@ -20,3 +20,11 @@ test:
 # The machine against the reference model, longer than in the ordinary run.
 model cases="1000":
     CONCLAVE_MODEL_CASES={{ cases }} cargo test -p conclave-model
+
+# What deploy/ ships, for real: needs a container engine and builds the static release.
+deployment:
+    cargo test -p conclave-tests --test deploy
+
+# The image conclave:latest, from a static binary built here.
+image:
+    bash deploy/image.sh

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use conclave_machine::{Command, LossNumber, Machine, SessionKey};
 use conclave_raft::{
-    Consistency, Decided, FeedSender, Hub, KeepAliveAck, Leadership, Node, ProposeError,
-    ReadAnswer, Reply,
+    ClusterStatus, Consistency, Decided, FeedSender, Hub, KeepAliveAck, Leadership, Node,
+    ProposeError, ReadAnswer, Reply,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -60,6 +60,12 @@ impl Edge {
 
     pub(crate) fn leadership(&self) -> Leadership {
         self.shared.node.leadership().borrow().clone()
+    }
+
+    /// A leader is known, and it was heard from a moment ago: a node that is cut off still remembers one.
+    pub(crate) fn hears_leader(status: &ClusterStatus) -> bool {
+        let leader = status.leader.as_ref().map(|leader| leader.id);
+        status.nodes.iter().any(|node| Some(node.id) == leader && node.reachable)
     }
 
     /// From now on new calls are told to go elsewhere.

@@ -1,7 +1,8 @@
-//! `grpc.health.v1`, fed by who leads; and the log line for each change of it.
+//! `grpc.health.v1`, fed by whether a leader is heard; and the log line for each change of it.
+
+use std::time::Duration;
 
 use conclave_raft::Leadership;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -13,18 +14,20 @@ use crate::edge::Edge;
 const SERVICES: &[&str] =
     &["", "conclave.v1.SessionService", "conclave.v1.LockService", "conclave.v1.AdminService"];
 
+/// How often it is looked whether the leader is still heard.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 pub(crate) struct Health {
     reporter: HealthReporter,
     task: JoinHandle<()>,
 }
 
 impl Health {
-    /// Not serving until a leader is known.
+    /// Not serving until a leader is heard.
     pub(crate) async fn start(edge: Edge) -> Self {
         let reporter = HealthReporter::new();
-        let leadership = edge.node().leadership();
         report(&reporter, false).await;
-        let task = tokio::spawn(watch(reporter.clone(), leadership));
+        let task = tokio::spawn(watch(reporter.clone(), edge));
         Self { reporter, task }
     }
 
@@ -45,8 +48,10 @@ impl Drop for Health {
     }
 }
 
-async fn watch(reporter: HealthReporter, mut leadership: watch::Receiver<Leadership>) {
+async fn watch(reporter: HealthReporter, edge: Edge) {
+    let mut leadership = edge.node().leadership();
     let mut told = None;
+    let mut serving = false;
     loop {
         let Leadership { term, leading, leader, .. } = leadership.borrow_and_update().clone();
         let name = leader.map(|leader| leader.name);
@@ -55,13 +60,25 @@ async fn watch(reporter: HealthReporter, mut leadership: watch::Receiver<Leaders
                 Some(leader) => tracing::info!(term = term.get(), %leader, leading, "leader known"),
                 None => tracing::info!(term = term.get(), "no leader known"),
             }
-            report(&reporter, name.is_some()).await;
             told = Some((name, leading));
         }
-        if leadership.changed().await.is_err() {
-            // The node is gone.
-            report(&reporter, false).await;
-            return;
+        let hears = Edge::hears_leader(&edge.node().status());
+        if hears != serving {
+            match hears {
+                true => tracing::info!(term = term.get(), "the leader is heard"),
+                false => tracing::warn!(term = term.get(), "the leader is not heard any more"),
+            }
+            report(&reporter, hears).await;
+            serving = hears;
+        }
+        // Silence changes nothing that could be waited for.
+        match tokio::time::timeout(LOOK_EVERY, leadership.changed()).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(_)) => {
+                // The node is gone.
+                report(&reporter, false).await;
+                return;
+            }
         }
     }
 }

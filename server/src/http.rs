@@ -33,13 +33,15 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Calls that reach this node can be answered: it has caught up with what it knew, a leader is known, it does not stop.
+/// Calls that reach this node can be answered: it has caught up with what it knew, it hears a leader, it does not stop.
 async fn readyz(State(http): State<Http>) -> Response {
     let status = http.edge.node().status();
     let why = if http.edge.is_stopping() {
         "stopping\n"
     } else if status.leader.is_none() {
         "no leader is known\n"
+    } else if !Edge::hears_leader(&status) {
+        "the leader is not heard\n"
     } else if !status.ready {
         "not recovered yet\n"
     } else {

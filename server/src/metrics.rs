@@ -9,6 +9,8 @@ use conclave_raft::{ClockCounters, ClusterStatus};
 use metrics::{Counter, Gauge, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::edge::Edge;
+
 /// A cheap handle; all clones count into the same numbers.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -104,7 +106,7 @@ impl Metrics {
         let shared = Shared {
             handle: recorder.handle(),
             leader: gauge("conclave_leader", "1 when this node leads and serves."),
-            leader_known: gauge("conclave_leader_known", "1 when this node knows a leader."),
+            leader_known: gauge("conclave_leader_known", "1 when this node hears a leader."),
             term: gauge("conclave_term", "The Raft term this node is in."),
             revision: gauge("conclave_revision", "Commands this node applied."),
             log_index: gauge("conclave_log_last_index", "Index of the last entry of the log."),
@@ -154,7 +156,7 @@ impl Metrics {
         let shared = &self.shared;
         for (gauge, number) in [
             (&shared.leader, u64::from(leading)),
-            (&shared.leader_known, u64::from(status.leader.is_some())),
+            (&shared.leader_known, u64::from(Edge::hears_leader(status))),
             (&shared.term, status.term.get()),
             (&shared.revision, counts.revision),
             (&shared.log_index, status.last_index),

@@ -1,6 +1,7 @@
 //! The daemon: starts a server, says that it is ready, stops it when told to, and never outlives its node.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::ServerConfig;
@@ -38,6 +39,8 @@ pub async fn run(
     if let Some(path) = ready_file {
         ready.write(&path).map_err(|error| ServerError::ReadyFile { path, error })?;
     }
+    let listening = format!("listening on {} for clients, {} for peers", ready.client, ready.peer);
+    tell_service_manager(&[NotifyState::Ready, NotifyState::Status(&listening)]);
     on_ready(&ready);
     let reason = tokio::select! {
         fatal = server.failed() => {
@@ -46,12 +49,21 @@ pub async fn run(
         }
         reason = signals.next() => reason,
     };
+    tell_service_manager(&[NotifyState::Stopping]);
     tokio::select! {
         () = server.shutdown() => {}
         // Told twice: at once. What was acknowledged is on disk.
         _ = signals.next() => tracing::warn!("stopping without waiting"),
     }
     Ok(reason)
+}
+
+/// Tells systemd, where it started this process (`Type=notify`). Ready means that it listens, not that a leader is known: the
+/// nodes of a cluster that are started one after the other would otherwise wait for each other.
+fn tell_service_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager is not told");
+    }
 }
 
 /// A connection is a descriptor, and the usual soft limit (1,024) is for programs that use `select`.

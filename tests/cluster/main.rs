@@ -1,6 +1,8 @@
 //! Three real processes: what a cluster survives, and what it refuses.
 
+mod bad_days;
 mod disk;
 mod failover;
 mod identity;
 mod restart;
+mod service;

@@ -1,6 +1,6 @@
 //! A cluster of real `conclave server` processes, each cluster on loopback addresses of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -25,13 +25,23 @@ pub struct NodeStatus {
     pub applied: u64,
 }
 
+/// How a node runs that is not like the others.
+#[derive(Debug, Clone, Default)]
+pub struct Seat {
+    pub environment: Vec<(String, String)>,
+    /// The command that runs it; none: it runs by itself.
+    pub wrapper: Vec<String>,
+    /// None: in the folder of the cluster.
+    pub data_dir: Option<PathBuf>,
+}
+
 /// `a`, `b`, `c`, ... on `127.x.y.1`, `127.x.y.2`, ..., ports 7420 and 7421. All die with the handle.
 pub struct Cluster {
     folder: TempDir,
     network: [u8; 2],
     nodes: Vec<Option<Process>>,
     extra: Vec<String>,
-    environment: Vec<Vec<(String, String)>>,
+    seats: Vec<Seat>,
 }
 
 impl Cluster {
@@ -51,7 +61,23 @@ impl Cluster {
         extra: &[&str],
         environment: &dyn Fn(usize) -> Vec<(String, String)>,
     ) -> Self {
-        let mut cluster = Self {
+        let seat = |node| Seat { environment: environment(node), ..Seat::default() };
+        Self::start_seated(size, extra, &seat)
+    }
+
+    /// The same with a seat for each node.
+    pub fn start_seated(size: usize, extra: &[&str], seat: &dyn Fn(usize) -> Seat) -> Self {
+        let mut cluster = Self::prepare(size, extra, seat);
+        for node in 0..size {
+            cluster.restart(node);
+        }
+        cluster.leader();
+        cluster
+    }
+
+    /// A cluster of which no node runs yet.
+    pub fn prepare(size: usize, extra: &[&str], seat: &dyn Fn(usize) -> Seat) -> Self {
+        Self {
             folder: tempfile::Builder::new()
                 .prefix("conclave-cluster")
                 .tempdir()
@@ -59,13 +85,8 @@ impl Cluster {
             network: own_network(),
             nodes: (0..size).map(|_| None).collect(),
             extra: extra.iter().map(|&argument| argument.to_owned()).collect(),
-            environment: (0..size).map(environment).collect(),
-        };
-        for node in 0..size {
-            cluster.restart(node);
+            seats: (0..size).map(seat).collect(),
         }
-        cluster.leader();
-        cluster
     }
 
     pub fn size(&self) -> usize {
@@ -77,8 +98,17 @@ impl Cluster {
         self.folder.path()
     }
 
-    pub fn data_dir(&self, node: usize) -> std::path::PathBuf {
-        self.folder.path().join(name(node))
+    pub fn data_dir(&self, node: usize) -> PathBuf {
+        let seat = self.seats[node].data_dir.clone();
+        seat.unwrap_or_else(|| self.folder.path().join(name(node)))
+    }
+
+    /// What `--cluster` says on every node.
+    pub fn list(&self) -> String {
+        (0..self.size())
+            .map(|node| format!("{}={}", name(node), self.peer_address(node)))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     fn host(&self, node: usize) -> String {
@@ -101,24 +131,34 @@ impl Cluster {
 
     /// Starts a node that is down; its data is where it was.
     pub fn restart(&mut self, node: usize) {
+        let list = self.list();
+        self.restart_with(node, &list);
+    }
+
+    /// The same with another list of nodes than the others have.
+    pub fn restart_with(&mut self, node: usize, list: &str) {
         assert!(self.nodes[node].is_none(), "node {node} is running");
-        let list = (0..self.size())
-            .map(|peer| format!("{}={}", name(peer), self.peer_address(peer)))
-            .collect::<Vec<_>>()
-            .join(",");
-        let mut arguments = vec!["server".to_owned(), "--name".into(), name(node)];
-        arguments.extend(["--listen".into(), self.endpoint(node)]);
-        arguments.extend(["--peer-listen".into(), self.peer_address(node)]);
-        arguments.extend(["--cluster".into(), list]);
-        arguments.extend(["--data-dir".into(), self.data_dir(node).display().to_string()]);
-        arguments.extend(self.extra.iter().cloned());
-        let environment: Vec<_> = self.environment[node]
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
+        let Seat { environment, wrapper, .. } = &self.seats[node];
+        let mut words = wrapper.clone();
+        words.push(conclave().display().to_string());
+        words.extend(["server".into(), "--name".into(), name(node)]);
+        words.extend(["--listen".into(), self.endpoint(node)]);
+        words.extend(["--peer-listen".into(), self.peer_address(node)]);
+        words.extend(["--cluster".into(), list.to_owned()]);
+        words.extend(["--data-dir".into(), self.data_dir(node).display().to_string()]);
+        words.extend(self.extra.iter().cloned());
+        let environment: Vec<_> =
+            environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let program = Path::new(&words[0]);
         let folder = self.folder.path();
-        let process = Process::start(conclave(), arguments, &environment, folder, &name(node));
+        let process = Process::start(program, &words[1..], &environment, folder, &name(node));
         self.nodes[node] = Some(process);
+    }
+
+    /// Waits for a node to end by itself; answers its exit code and what it said.
+    pub fn ended(&mut self, node: usize, limit: Duration) -> (i32, String) {
+        let mut process = self.nodes[node].take().expect("a running node");
+        (process.exit_code(limit), process.errors())
     }
 
     /// `kill -9`.

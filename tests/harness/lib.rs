@@ -4,12 +4,14 @@
 mod alone;
 mod binary;
 mod cluster;
+mod disk;
 mod process;
 pub mod raw;
 
 pub use alone::{Turn, alone, together};
 pub use binary::conclave;
-pub use cluster::{Cluster, NodeStatus, Status};
+pub use cluster::{Cluster, NodeStatus, Seat, Status};
+pub use disk::SmallDisk;
 pub use process::{Process, Signal};
 
 use std::time::{Duration, Instant};

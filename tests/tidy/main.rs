@@ -4,6 +4,7 @@ mod files;
 mod guarantees;
 mod licences;
 mod manifests;
+mod operations;
 
 use std::path::{Path, PathBuf};
 

@@ -47,14 +47,7 @@ fn serve(
 }
 
 fn failure(error: &ServerError) -> Failure {
-    let advice = match error {
-        ServerError::Bind { .. } => {
-            "another process may have it: see `conclave health`, or give another --listen"
-        }
-        ServerError::Config(_) => "see `conclave server --help`",
-        _ => "",
-    };
-    Failure::new(code::REFUSED, error.to_string(), advice)
+    Failure::new(code::REFUSED, error.to_string(), error.advice())
 }
 
 /// Where everything is, and one line to paste.

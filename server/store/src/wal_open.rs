@@ -70,10 +70,12 @@ impl Wal {
         let repair = scan(dir).map_err(|refusal| explain(refusal, dir))?;
         carry_out(&repair, dir).map_err(io_error)?;
         let config = config(dir, options).map_err(io_error)?;
-        let files = RaftLog::open(Arc::new(config)).map_err(|error| WalOpenError::Replay {
-            dir: dir.to_path_buf(),
-            reason: error.to_string(),
-        })?;
+        let files =
+            RaftLog::open(Arc::new(config)).map_err(|error| match error.raw_os_error() {
+                // A disk that is full, say: nothing is wrong with the log.
+                Some(_) => io_error(error),
+                None => WalOpenError::Replay { dir: dir.to_path_buf(), reason: error.to_string() },
+            })?;
         Self::start(files, lock).map_err(io_error)
     }
 }
