@@ -47,8 +47,7 @@ fn when_the_one_that_runs_it_is_killed_the_next_one_runs() {
     assert_eq!(refused.status.code(), Some(75));
     let said = text(&refused.stderr);
     assert!(
-        said.contains(&format!("key is being run by "))
-            && said.contains(&format!("pid {}", first.id())),
+        said.contains("key is being run by ") && said.contains(&format!("pid {}", first.id())),
         "{said}"
     );
     first.kill();
