@@ -7,13 +7,13 @@ use std::io::IsTerminal as _;
 pub(crate) mod code {
     /// Refused by the cluster, or not found.
     pub(crate) const REFUSED: u8 = 1;
-    /// The command line does not make sense; of `lock` it is [`INTERNAL`], as with timeout(1).
+    /// The command line does not make sense; of what runs a command it is [`INTERNAL`], as with timeout(1).
     pub(crate) const USAGE: u8 = 2;
     /// No cluster answered (`EX_UNAVAILABLE`).
     pub(crate) const NO_CLUSTER: u8 = 69;
-    /// The lock was not acquired (`EX_TEMPFAIL`).
+    /// It could not be had in time (`EX_TEMPFAIL`).
     pub(crate) const NOT_ACQUIRED: u8 = 75;
-    /// `conclave lock` itself failed, as timeout(1) says it.
+    /// What runs a command failed itself, as timeout(1) says it.
     pub(crate) const INTERNAL: u8 = 125;
 }
 

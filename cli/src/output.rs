@@ -36,9 +36,14 @@ fn render(format: Format, what: &impl Show, one_line: bool) -> Result<String, Fa
         .map_err(|error| Failure::new(code::REFUSED, format!("the answer is no JSON: {error}"), ""))
 }
 
-fn write_out(text: &str) -> Result<(), Failure> {
+pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
+    write_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text.
+pub(crate) fn write_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             Err(Failure::new(code::REFUSED, "standard output was closed", ""))

@@ -10,6 +10,7 @@ use conclave_proto::v1::object_service_client::ObjectServiceClient;
 use crate::edit::{Editor, unexpected};
 use crate::error::Error;
 use crate::grant::Grant;
+use crate::ids::Token;
 use crate::rpc::Repeat;
 use crate::session::handle::Handle;
 
@@ -40,6 +41,13 @@ impl Counter {
     #[must_use]
     pub fn guarded(mut self, grant: &Grant) -> Self {
         self.editor.guard(grant);
+        self
+    }
+
+    /// The same for a grant that another process has: by any name of it, and its token.
+    #[must_use]
+    pub fn guarded_by(mut self, name: impl Into<String>, token: Token) -> Self {
+        self.editor.guard_by(name.into(), token);
         self
     }
 

@@ -9,6 +9,7 @@ use conclave_proto::v1::edited::Edited;
 use crate::check;
 use crate::error::{Error, Refusal};
 use crate::grant::Grant;
+use crate::ids::Token;
 use crate::session::command::{Answer, Op, WaitPlan};
 use crate::session::handle::Handle;
 
@@ -26,8 +27,11 @@ impl Editor {
     }
 
     pub(crate) fn guard(&mut self, grant: &Grant) {
-        let (name, token) = (grant.name().to_owned(), grant.token().get());
-        self.guard = Some(v1::Guard { name, token });
+        self.guard_by(grant.name().to_owned(), grant.token());
+    }
+
+    pub(crate) fn guard_by(&mut self, name: String, token: Token) {
+        self.guard = Some(v1::Guard { name, token: token.get() });
     }
 
     pub(crate) async fn edit(&self, change: Change) -> Result<Edited, Error> {

@@ -12,7 +12,7 @@ use crate::check;
 use crate::edit::{Editor, unexpected};
 use crate::error::{Error, Refusal};
 use crate::grant::Grant;
-use crate::ids::{SessionId, Version};
+use crate::ids::{SessionId, Token, Version};
 use crate::rpc::Repeat;
 use crate::session::handle::Handle;
 use crate::value::Value;
@@ -65,6 +65,13 @@ impl Register {
     #[must_use]
     pub fn guarded(mut self, grant: &Grant) -> Self {
         self.editor.guard(grant);
+        self
+    }
+
+    /// The same for a grant that another process has: by any name of it, and its token.
+    #[must_use]
+    pub fn guarded_by(mut self, name: impl Into<String>, token: Token) -> Self {
+        self.editor.guard_by(name.into(), token);
         self
     }
 

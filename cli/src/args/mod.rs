@@ -1,6 +1,8 @@
 //! The command line: names, help texts and values, nothing that acts.
 
-mod lock;
+mod holds;
+mod objects;
+mod run;
 mod server;
 mod values;
 
@@ -8,7 +10,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use lock::LockArgs;
+pub(crate) use holds::{ElectArgs, LockArgs, OnceArgs, RwlockArgs, SemArgs};
+pub(crate) use objects::{
+    BarrierArgs, CounterArgs, CounterCommand, GateArgs, GuardArgs, LatchArgs, PatienceArgs,
+    RegisterArgs, RegisterCommand,
+};
+pub(crate) use run::{RunArgs, WaitArgs};
 pub(crate) use server::{DEV_LISTEN, DevArgs, ServerArgs};
 use values::duration;
 
@@ -28,8 +35,8 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 69 no cluster answered. `conclave lock` has more: see \
-`conclave lock --help`.";
+Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 69 no cluster answered, 75 not had in time. What runs a command \
+has more: see `conclave lock --help`.";
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -57,12 +64,25 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Dev(DevArgs),
     Server(Box<ServerArgs>),
-    Lock(LockArgs),
+    Lock(Box<LockArgs>),
+    Rwlock(Box<RwlockArgs>),
+    Sem(Box<SemArgs>),
+    Elect(Box<ElectArgs>),
+    Once(Box<OnceArgs>),
+    Latch(LatchArgs),
+    Gate(GateArgs),
+    Barrier(BarrierArgs),
+    Register(RegisterArgs),
+    Counter(CounterArgs),
     Status(StatusArgs),
     Inspect(InspectArgs),
     List(ListArgs),
+    Watch(WatchArgs),
     Sessions(SessionsArgs),
     ForceRelease(ForceReleaseArgs),
+    Resize(ResizeArgs),
+    Transfer(TransferArgs),
+    Delete(DeleteArgs),
     StepDown(StepDownArgs),
     Health(HealthArgs),
     Bench(BenchArgs),
@@ -94,7 +114,7 @@ pub(crate) struct StatusArgs {
     pub(crate) watch: Watch,
 }
 
-/// Show who holds a name, who waits for it, and since when
+/// Show who holds a name, who waits for it, since when, and what it is
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -102,7 +122,7 @@ Examples:
   conclave inspect nightly-report -o json
   conclave inspect nightly-report --watch")]
 pub(crate) struct InspectArgs {
-    /// Name of the lock
+    /// Name of the lock, semaphore, election, ...
     pub(crate) name: String,
     /// Answer from one node's memory, without a majority; may be old
     #[arg(long)]
@@ -121,7 +141,7 @@ pub(crate) enum SortArg {
     MostWaiters,
 }
 
-/// List everything that is held or waited for
+/// List everything that is held, waited for or kept
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -218,6 +238,78 @@ pub(crate) struct ForceReleaseArgs {
     #[arg(long)]
     pub(crate) now: bool,
     /// Who does it; shown to the holder
+    #[arg(long, value_name = "WHO", hide_default_value = true, default_value_t = crate::identity::user_at_host())]
+    pub(crate) by: String,
+}
+
+/// Follow what happens under a prefix
+///
+/// Shows what there is, and then every grant, release, loss and change as it happens, until Ctrl-C. If something may have been
+/// missed, it says `resync` and shows what there is anew.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  conclave watch
+  conclave watch orders/ -o json | jq -c 'select(.event == \"granted\")'")]
+pub(crate) struct WatchArgs {
+    /// Only names that begin so
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+}
+
+/// Change how many permits of a semaphore there are
+///
+/// Growing grants at once. Shrinking takes nothing away: it drains. 0 pauses. Who waits for more than there are then is refused.
+/// Users go on naming the limit that it was made with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  conclave resize gpu 8
+  conclave resize gpu 0")]
+pub(crate) struct ResizeArgs {
+    /// Name of the semaphore
+    pub(crate) name: String,
+    /// The new limit
+    pub(crate) limit: u32,
+    /// Only if its limit still has this version, as `conclave inspect` shows it
+    #[arg(long, value_name = "V")]
+    pub(crate) if_version: Option<u64>,
+    /// Who does it
+    #[arg(long, value_name = "WHO", hide_default_value = true, default_value_t = crate::identity::user_at_host())]
+    pub(crate) by: String,
+}
+
+/// Hand a leadership over to another candidate
+///
+/// The leader of that term is told to stop; the first eligible candidate of that session leads when it surely did.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  conclave inspect scheduler
+  conclave transfer scheduler 17 42")]
+pub(crate) struct TransferArgs {
+    /// Name of the election
+    pub(crate) name: String,
+    /// The term that is to end: the token of the leader, as `conclave inspect` shows it
+    pub(crate) term: u64,
+    /// The session of the candidate that is to lead
+    pub(crate) session: u64,
+    /// Who does it; shown to the leader
+    #[arg(long, value_name = "WHO", hide_default_value = true, default_value_t = crate::identity::user_at_host())]
+    pub(crate) by: String,
+}
+
+/// Delete what stays by itself
+///
+/// A resized semaphore, a gate, a latch, a register, a counter, or the result of a `once`. Refused while it is held or waited for.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  conclave delete import/shards")]
+pub(crate) struct DeleteArgs {
+    /// Its name
+    pub(crate) name: String,
+    /// Who does it
     #[arg(long, value_name = "WHO", hide_default_value = true, default_value_t = crate::identity::user_at_host())]
     pub(crate) by: String,
 }

@@ -4,6 +4,7 @@ use conclave_client::{Client, Error, Holder, Refusal};
 
 use crate::args::Global;
 use crate::failure::{Failure, code};
+use crate::identity;
 use crate::output::printable;
 
 const START_ONE: &str = "start a node with `conclave dev`, or name the nodes of a cluster with --endpoint or CONCLAVE_ENDPOINTS";
@@ -34,8 +35,31 @@ fn advice(refusal: &Refusal) -> &'static str {
             "see what there is with `conclave list`, `conclave inspect NAME` and `conclave sessions`"
         }
         Refusal::Limit { .. } => "try again later, or see who uses it up with `conclave sessions`",
+        Refusal::WrongKind { .. } => "choose another name, or see `conclave inspect NAME`",
+        Refusal::Mismatch { .. } => {
+            "say the same as all others do, see `conclave inspect NAME`; `conclave resize` changes a semaphore"
+        }
+        Refusal::Weight { .. } => "ask for fewer, or see `conclave inspect NAME`",
+        Refusal::Conflict { .. } => "look at it again with `conclave inspect NAME`",
+        Refusal::Busy => "see who uses it with `conclave inspect NAME`",
+        Refusal::Guard => "stop: another one may hold the lock by now",
+        Refusal::Broken => "a party went away; let all arrive again",
+        Refusal::AttemptsExhausted { .. } => {
+            "see why it fails; it is run again when nobody waits any more"
+        }
+        Refusal::BelowZero { .. } => "begin a new round with `conclave latch NAME --reset`",
         _ => "",
     }
+}
+
+/// What is shown to others about this client.
+pub(crate) fn labels(command: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("host", identity::host()),
+        ("pid", std::process::id().to_string()),
+        ("command", command.chars().take(200).collect()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ]
 }
 
 /// A client as others should know it: `billing@host-7 pid 4711`.

@@ -1,4 +1,4 @@
-//! `conclave list`: everything that is held or waited for.
+//! `conclave list`: everything that is held, waited for or kept.
 
 use conclave_client::{ListOptions, ObjectList, Sort};
 use serde::Serialize;
@@ -16,7 +16,7 @@ struct Shown(ObjectList);
 impl Show for Shown {
     fn table(&self) -> String {
         if self.0.objects.is_empty() {
-            return "nothing is held or waited for\n".to_owned();
+            return "nothing is held, waited for or kept\n".to_owned();
         }
         let mut table = output::new_table(&[
             "name",
@@ -33,7 +33,13 @@ impl Show for Shown {
             table.add_row([
                 printable(&object.name),
                 object.kind.to_string(),
-                holder.map(connect::holder).unwrap_or_default(),
+                match (holder, object.holders) {
+                    (None, _) => String::new(),
+                    (Some(first), 0 | 1) => connect::holder(first),
+                    (Some(first), all) => {
+                        format!("{} and {} more", connect::holder(first), all - 1)
+                    }
+                },
                 holder.map(|holder| holder.token.to_string()).unwrap_or_default(),
                 holder.map(|holder| span(holder.held_ms)).unwrap_or_default(),
                 object.queue_len.to_string(),

@@ -1,10 +1,10 @@
-//! The operator's verbs beside `sessions kill`: `force-release` and `step-down`.
+//! The operator's verbs beside `sessions kill`: `force-release`, `resize`, `transfer`, `delete` and `step-down`.
 
-use conclave_client::{Error, Refusal, Token};
+use conclave_client::{Consistency, Detail, Error, Refusal, SessionId, Token, Version};
 use serde::Serialize;
 
 use super::connect;
-use crate::args::{ForceReleaseArgs, Global, StepDownArgs};
+use crate::args::{DeleteArgs, ForceReleaseArgs, Global, ResizeArgs, StepDownArgs, TransferArgs};
 use crate::failure::{Failure, code};
 use crate::output::{self, Show, printable};
 
@@ -50,6 +50,123 @@ pub(crate) async fn force_release(global: &Global, args: &ForceReleaseArgs) -> R
             revision: forced.revision,
         },
     )?;
+    Ok(0)
+}
+
+#[derive(Debug, Serialize)]
+struct Resized {
+    name: String,
+    limit: u32,
+    version: u64,
+    revision: u64,
+}
+
+impl Show for Resized {
+    fn table(&self) -> String {
+        let (name, version) = (printable(&self.name), self.version);
+        match self.limit {
+            0 => format!("{name}: paused, version {version}\n"),
+            limit => format!("{name}: limit {limit}, version {version}\n"),
+        }
+    }
+}
+
+pub(crate) async fn resize(global: &Global, args: &ResizeArgs) -> Result<u8, Failure> {
+    let admin = connect::client(global)?.admin();
+    let version = match args.if_version {
+        Some(version) => Version::new(version),
+        None => {
+            let found = admin.inspect(&args.name, 1, Consistency::Linearizable).await;
+            match found.map_err(|error| connect::failure(&error))? {
+                Some(object) => match object.detail {
+                    Some(Detail::Semaphore { version, .. }) => version,
+                    _ => return Err(no_semaphore(&args.name, &object.kind.to_string())),
+                },
+                None => return Err(no_semaphore(&args.name, "nothing")),
+            }
+        }
+    };
+    let resized = admin.resize(&args.name, args.limit, version, &args.by).await;
+    let resized = resized.map_err(|error| match &error {
+        Error::Refused(Refusal::NotFound { .. }) => no_semaphore(&args.name, "nothing"),
+        _ => connect::failure(&error),
+    })?;
+    output::print(
+        global.output,
+        &Resized {
+            name: args.name.clone(),
+            limit: args.limit,
+            version: resized.version.get(),
+            revision: resized.revision,
+        },
+    )?;
+    Ok(0)
+}
+
+fn no_semaphore(name: &str, what: &str) -> Failure {
+    Failure::new(
+        code::REFUSED,
+        format!("{} is no semaphore but {what}", printable(name)),
+        "resize one that is in use, or was resized before; see `conclave list`",
+    )
+}
+
+#[derive(Debug, Serialize)]
+struct Transferred {
+    name: String,
+    term: u64,
+    session: u64,
+    revision: u64,
+}
+
+impl Show for Transferred {
+    fn table(&self) -> String {
+        format!(
+            "{}: the leader of term {} was told to stop; session {} leads as soon as it surely did\n",
+            printable(&self.name),
+            self.term,
+            self.session
+        )
+    }
+}
+
+pub(crate) async fn transfer(global: &Global, args: &TransferArgs) -> Result<u8, Failure> {
+    let TransferArgs { name, term, session, by } = args;
+    let admin = connect::client(global)?.admin();
+    let done = admin.transfer(name, Token::new(*term), SessionId::new(*session), by).await;
+    let revision = done.map_err(|error| match &error {
+        Error::Refused(Refusal::NotFound { .. } | Refusal::NotHolder) => Failure::new(
+            code::REFUSED,
+            format!(
+                "{} has no leader of term {term}, or no eligible candidate of session {session}",
+                printable(name)
+            ),
+            format!("see both with `conclave inspect {}`", printable(name)),
+        ),
+        _ => connect::failure(&error),
+    })?;
+    let (term, session) = (*term, *session);
+    output::print(global.output, &Transferred { name: name.clone(), term, session, revision })?;
+    Ok(0)
+}
+
+#[derive(Debug, Serialize)]
+struct Deleted {
+    name: String,
+    revision: u64,
+}
+
+impl Show for Deleted {
+    fn table(&self) -> String {
+        format!("{}: deleted\n", printable(&self.name))
+    }
+}
+
+pub(crate) async fn delete(global: &Global, args: &DeleteArgs) -> Result<u8, Failure> {
+    let admin = connect::client(global)?.admin();
+    let deleted = admin.delete(&args.name, &args.by).await;
+    let revision = deleted.map_err(|error| connect::failure(&error))?;
+    output::print(global.output, &Deleted { name: args.name.clone(), revision })?;
     Ok(0)
 }
 

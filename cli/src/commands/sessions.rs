@@ -70,7 +70,7 @@ impl Show for Described {
             output::align_right(&mut table, &[2, 4]);
             for hold in held {
                 table.add_row([
-                    printable(&hold.name),
+                    with_others(&hold.name, hold.others),
                     hold.kind.to_string(),
                     hold.token.to_string(),
                     hold.state.to_string(),
@@ -85,7 +85,7 @@ impl Show for Described {
             output::align_right(&mut table, &[2, 3, 4]);
             for wait in waiting {
                 table.add_row([
-                    printable(&wait.name),
+                    with_others(&wait.name, wait.others),
                     wait.kind.to_string(),
                     wait.position.to_string(),
                     wait.priority.to_string(),
@@ -110,6 +110,14 @@ impl Show for Described {
             text += &format!("\n{}", output::draw(&table));
         }
         text
+    }
+}
+
+/// Of what is held or waited for together, the first and how many more.
+fn with_others(name: &str, others: u32) -> String {
+    match others {
+        0 => printable(name),
+        others => format!("{} and {others} more", printable(name)),
     }
 }
 

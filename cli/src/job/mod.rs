@@ -9,7 +9,7 @@ mod terminal;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::process::Command;
+use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
@@ -31,7 +31,25 @@ static STARTING_ASIDE: AtomicU32 = AtomicU32::new(0);
 pub(crate) enum News {
     /// It ended, with a code as a shell would give it.
     Exited(u8),
+    /// A signal ended it.
+    Killed(Signal),
     Stopped(Signal),
+}
+
+/// Where the command writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Where we do.
+    Inherited,
+    /// To us.
+    Piped,
+}
+
+/// What the command writes, when it writes to us.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) out: ChildStdout,
+    pub(crate) err: ChildStderr,
 }
 
 /// Why a command does not run.
@@ -58,6 +76,7 @@ impl From<io::Error> for StartError {
 pub(crate) struct Job {
     /// Also the id of its group.
     pid: Pid,
+    pipes: Option<Pipes>,
 }
 
 impl Job {
@@ -67,6 +86,7 @@ impl Job {
         command: &[OsString],
         environment: &[(&str, OsString)],
         start_by: Boot,
+        output: Output,
     ) -> Result<Self, StartError> {
         debug_assert_eq!(nix::unistd::gettid(), getpid(), "spawned from the main thread");
         let Some((program, arguments)) = command.split_first() else {
@@ -80,7 +100,20 @@ impl Job {
         for (name, value) in environment {
             command.env(name, value);
         }
-        Ok(Self { pid: spawn::in_own_group(&mut command, start_by)? })
+        if output == Output::Piped {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        // Reaped by `Job::reap` alone: the handle is let go.
+        let mut child = spawn::in_own_group(&mut command, start_by)?;
+        let pid = i32::try_from(child.id()).map_err(|_| io::Error::from(Errno::ERANGE))?;
+        let pipes = child.stdout.take().zip(child.stderr.take());
+        let pipes = pipes.map(|(out, err)| Pipes { out, err });
+        Ok(Self { pid: Pid::from_raw(pid), pipes })
+    }
+
+    /// Once; none when it writes where we do.
+    pub(crate) fn take_pipes(&mut self) -> Option<Pipes> {
+        self.pipes.take()
     }
 
     pub(crate) const fn pid(&self) -> Pid {
@@ -110,7 +143,7 @@ impl Job {
                     news.push(News::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
                 }
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.pid => {
-                    news.push(News::Exited(code_of_signal(signal)));
+                    news.push(News::Killed(signal));
                 }
                 Ok(WaitStatus::Stopped(pid, signal)) if pid == self.pid => {
                     news.push(News::Stopped(signal));
@@ -166,7 +199,7 @@ fn ignored_mask(status: &str) -> Option<u64> {
 /// since starting it may take as long as its file system likes.
 pub(crate) fn run_aside(program: &OsStr, environment: Vec<(&'static str, OsString)>) {
     let mut command = Command::new(program);
-    command.stdin(std::process::Stdio::null());
+    command.stdin(Stdio::null());
     for (name, value) in environment {
         command.env(name, value);
     }

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getpid, getppid};
+use nix::unistd::{getpid, getppid};
 
 use crate::supervisor::Boot;
 
@@ -23,7 +23,7 @@ pub(super) const TOO_LATE: Errno = Errno::ETIME;
     unsafe_code,
     reason = "the parent-death signal can only be asked for by the child itself, after the fork"
 )]
-pub(super) fn in_own_group(command: &mut Command, start_by: Boot) -> io::Result<Pid> {
+pub(super) fn in_own_group(command: &mut Command, start_by: Boot) -> io::Result<Child> {
     let parent = getpid();
     command.process_group(0);
     let in_child = move || {
@@ -38,16 +38,12 @@ pub(super) fn in_own_group(command: &mut Command, start_by: Boot) -> io::Result<
     unsafe {
         command.pre_exec(in_child);
     }
-    // Reaped by `Job::reap` alone: the handle is let go.
-    let child = command.spawn()?;
-    Ok(Pid::from_raw(i32::try_from(child.id()).map_err(|_| Errno::ERANGE)?))
+    command.spawn()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use nix::sys::wait::{WaitStatus, waitpid};
 
     use super::*;
 
@@ -63,8 +59,8 @@ mod tests {
         let soon_enough = Boot::now().plus(Duration::from_secs(60));
         let mut touch = Command::new("touch");
         touch.arg(&file);
-        let pid = in_own_group(&mut touch, soon_enough).expect("started");
-        assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 0)));
+        let mut child = in_own_group(&mut touch, soon_enough).expect("started");
+        assert!(child.wait().expect("its end").success());
         assert!(file.exists());
     }
 }

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 /// Longest that anything without a deadline of its own may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// In a script: waits for [`Node::end`].
+pub(crate) const UNTIL_END: &str = "while [ ! -f end ]; do sleep 0.02; done";
+
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_conclave"))
 }
@@ -74,6 +77,17 @@ impl Node {
         arguments.extend(flags);
         arguments.extend([name, "--", "sh", "-c", &script]);
         self.start_conclave(label, &arguments)
+    }
+
+    /// Starts `conclave` with these arguments and a script in the folder of this node as its command.
+    pub(crate) fn under(&self, label: &str, arguments: &[&str], script: &str) -> Process {
+        let script = format!("cd {}; {script}", self.folder().display());
+        self.start_conclave(label, &[arguments, &["--", "sh", "-c", &script]].concat())
+    }
+
+    /// Tells all jobs that wait for it to end: those whose script has [`UNTIL_END`] in it.
+    pub(crate) fn end(&self) {
+        fs::write(self.path("end"), "").expect("a file");
     }
 
     /// Runs `conclave` to its end.

@@ -62,7 +62,7 @@ impl Tell for Waiting {
 pub(super) struct Announcer<'a> {
     pub(super) admin: Admin,
     pub(super) session: SessionId,
-    pub(super) name: &'a str,
+    pub(super) names: &'a [String],
 }
 
 impl Announcer<'_> {
@@ -85,8 +85,7 @@ impl Announcer<'_> {
                 _ => 0,
             };
             let queue_max = if voice.shows_progress() { QUEUE_SHOWN_MAX } else { 1 };
-            let looked = self.admin.inspect(self.name, queue_max, Consistency::Linearizable).await;
-            if let Ok(Some(object)) = looked {
+            if let Some(object) = self.look(queue_max).await {
                 let waiting = self.read(&object, asked);
                 if voice.shows_progress() {
                     voice.progress(waiting.sentence());
@@ -100,6 +99,20 @@ impl Announcer<'_> {
             }
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// The object that is in the way: of several, the first that somebody has.
+    async fn look(&self, queue_max: u32) -> Option<ObjectView> {
+        let mut first = None;
+        for name in self.names {
+            let looked = self.admin.inspect(name, queue_max, Consistency::Linearizable).await;
+            let Some(object) = looked.ok()? else { continue };
+            if !object.holders.is_empty() {
+                return Some(object);
+            }
+            first.get_or_insert(object);
+        }
+        first
     }
 
     fn read(&self, object: &ObjectView, asked: u32) -> Waiting {

@@ -1,4 +1,4 @@
-//! The signals that `conclave lock` hears. What its starter had ignored stays ignored, for it and for the command.
+//! The signals that whoever runs a command or waits hears. What its starter had ignored stays ignored, for it and for the command.
 
 use std::future::pending;
 use std::io;
@@ -19,7 +19,7 @@ pub(super) enum Arrived {
 }
 
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     term: Option<unix::Signal>,
     interrupt: Option<unix::Signal>,
     hang_up: Option<unix::Signal>,
@@ -30,7 +30,7 @@ pub(super) struct Signals {
 
 impl Signals {
     /// From now on a request to end is answered by us. Ctrl-Z still stops us at once: nothing runs yet.
-    pub(super) fn to_end() -> io::Result<Self> {
+    pub(crate) fn to_end() -> io::Result<Self> {
         Ok(Self {
             term: listen(Signal::SIGTERM)?,
             interrupt: listen(Signal::SIGINT)?,
@@ -41,12 +41,26 @@ impl Signals {
         })
     }
 
-    /// Also what concerns a command. Before it is started, so that nothing is missed.
+    /// Also what concerns a command. Before it is started, so that nothing is missed. Once is enough for several commands.
     pub(super) fn of_a_command(&mut self) -> io::Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
         self.child = Some(signal(SignalKind::child())?);
         self.suspend = listen(Signal::SIGTSTP)?;
         self.continued = Some(signal(SignalKind::from_raw(Signal::SIGCONT as i32))?);
         Ok(())
+    }
+
+    /// The next request to end. Cancel safe.
+    pub(crate) async fn asked(&mut self) -> Signal {
+        loop {
+            match self.next().await {
+                Arrived::Asked(signal) => return signal,
+                // Between two commands nothing else concerns us.
+                Arrived::Child | Arrived::Suspend | Arrived::Continued => {}
+            }
+        }
     }
 
     /// The next one. Cancel safe.

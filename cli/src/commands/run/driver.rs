@@ -72,6 +72,25 @@ fn detail(loss: &Loss) -> &str {
     }
 }
 
+/// How the run of a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) code: u8,
+    /// False: something of the group may still run, so nobody may be told that it stopped.
+    pub(crate) vanished: bool,
+    /// Somebody wanted us to end while it ran, or before.
+    pub(crate) asked_to_end: bool,
+    /// A signal ended the command.
+    pub(crate) by_signal: bool,
+}
+
+impl Ran {
+    /// Ended before the command was started.
+    pub(crate) const fn interrupted(code: u8) -> Self {
+        Self { code, vanished: true, asked_to_end: true, by_signal: false }
+    }
+}
+
 pub(super) struct Driver<'a> {
     pub(super) job: Job,
     pub(super) tty: Option<Tty>,
@@ -90,8 +109,9 @@ impl Driver<'_> {
         signals: &mut Signals,
         mut lost: Pin<&mut impl Future<Output = ()>>,
         view: impl Fn() -> View,
-    ) -> Ending {
+    ) -> Ran {
         let mut told_lost = false;
+        let (mut asked_to_end, mut by_signal) = (false, false);
         if Tty::is_for_the_command() {
             self.carry_out(&[Action::GiveTerminal]);
         }
@@ -100,6 +120,10 @@ impl Driver<'_> {
             for news in self.job.reap() {
                 let input = match news {
                     News::Exited(code) => Input::Exited(code),
+                    News::Killed(signal) => {
+                        by_signal = true;
+                        Input::Exited(job::code_of_signal(signal))
+                    }
                     News::Stopped(signal) => Input::Stopped(signal, self.terminal()),
                 };
                 self.take(&view, input);
@@ -108,7 +132,8 @@ impl Driver<'_> {
                 self.take(&view, Input::Vanished);
             }
             if let Some(ending) = self.supervisor.ending() {
-                return self.finish(ending);
+                let Ending { code, vanished } = self.finish(ending);
+                return Ran { code, vanished, asked_to_end, by_signal };
             }
             let nap = self.nap();
             let arrived = tokio::select! {
@@ -122,7 +147,10 @@ impl Driver<'_> {
             };
             match arrived {
                 Some(Arrived::Child) | None => {}
-                Some(Arrived::Asked(signal)) => self.take(&view, Input::Asked(signal)),
+                Some(Arrived::Asked(signal)) => {
+                    asked_to_end = true;
+                    self.take(&view, Input::Asked(signal));
+                }
                 Some(Arrived::Suspend) => self.take(&view, Input::Suspend),
                 Some(Arrived::Continued) => self.take(&view, Input::Continued),
             }
