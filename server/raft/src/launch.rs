@@ -156,8 +156,9 @@ fn open_log(place: &Place, config: &NodeConfig) -> Result<(Identity, Wal), Start
         Ok(_) if is_empty(&wal) => {
             Err(StartError::DataGone { dir: place.shown(), name: config.name.clone(), what: "log" })
         }
-        Ok(identity) => Ok((identity, open()?)),
-        Err(IdentityError::Missing { .. }) => {
+        Ok(identity) if identity.cluster_id.is_some() => Ok((identity, open()?)),
+        // Unformed: nobody has heard of this node yet, and the list may have been put right since the last start.
+        Ok(Identity { .. }) | Err(IdentityError::Missing { .. }) => {
             let log = open()?;
             let node_id = id_in(&config.members(), &config.name).unwrap_or_default();
             let identity = Identity { name: config.name.clone(), node_id, cluster_id: None };

@@ -160,3 +160,29 @@ async fn an_ephemeral_node_leaves_nothing_behind() {
     running.kill().await;
     assert!(!directory.exists());
 }
+
+/// Its id is its place in the list, and nobody has heard of it yet: a wrong list leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_was_put_right_before_the_cluster_formed_counts() {
+    let places = Places::new(&["a", "b"]).await;
+    let mut wrong = places.config("b");
+    let mut stranger = wrong.cluster[0].clone();
+    stranger.name = "aa".to_owned();
+    wrong.cluster.push(stranger);
+    Running::start(wrong).await.expect("it waits for the others").kill().await;
+
+    let a = Running::start(places.config("a")).await.expect("it starts");
+    let b = Running::start(places.config("b")).await.expect("it starts");
+    // Neither has a majority without the other.
+    let mut a_leads = a.node.leadership();
+    let mut b_leads = b.node.leadership();
+    soon("one of the two leads", async {
+        tokio::select! {
+            led = a_leads.wait_for(|now| now.leading) => drop(led.expect("it runs")),
+            led = b_leads.wait_for(|now| now.leading) => drop(led.expect("it runs")),
+        }
+    })
+    .await;
+    a.kill().await;
+    b.kill().await;
+}

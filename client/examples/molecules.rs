@@ -1,7 +1,7 @@
 //! Water molecules: two hydrogen and one oxygen go on together, over as many processes as you like. Start it three times, with `h`,
 //! `h` and `o`, or once without: then three tasks with sessions of their own stand for the processes.
 //!
-//! `cargo run -p conclave-client --example water -- [h|o] [MOLECULES]`
+//! `cargo run -p conclave-client --example molecules -- [h|o] [MOLECULES]`
 
 use conclave_client::{Client, Session};
 use tokio::task::JoinSet;
