@@ -241,9 +241,12 @@ fn remove(engine: &Engine, project: &str, host: &str) {
 /// Removes what a run that was killed left behind.
 fn sweep(engine: &Engine) {
     let format = "{{.Label \"com.docker.compose.project\"}}";
-    let projects = engine.docker(&["ps", "--all", "--format", format]);
-    let left: BTreeSet<_> = projects
+    let containers = engine.docker(&["ps", "--all", "--format", format]);
+    // The image comes first and goes last.
+    let images = engine.docker(&["images", "--format", "{{.Repository}}"]);
+    let left: BTreeSet<_> = containers
         .lines()
+        .chain(images.lines())
         .filter_map(|project| Some((project, project.strip_prefix(PROJECT)?)))
         .filter(|(_, pid)| !Path::new("/proc").join(pid).exists())
         .map(|(project, _)| project)
