@@ -75,6 +75,40 @@ fn forever_it_leads_again_and_ends_when_it_is_asked_to() {
 }
 
 #[test]
+fn forever_outlives_a_cluster_that_went_away() {
+    let _turn = together();
+    let mut cluster = Cluster::start(1);
+    let script =
+        format!("cd {}; echo $CONCLAVE_TERM >> terms; exec sleep 60", cluster.folder().display());
+    let environment = [("CONCLAVE_ENDPOINTS", &*cluster.endpoints())];
+    let arguments =
+        ["--connect-timeout", "1", "elect", "scheduler", "--ttl", "5", "--forever", "--"];
+    let arguments = arguments.into_iter().chain(["sh", "-c", &script]);
+    let mut job = Process::start(binary(), arguments, &environment, cluster.folder(), "job");
+    let path = cluster.folder().join("terms");
+    let led = |times: usize| {
+        eventually("a term", PATIENCE, || {
+            let terms = std::fs::read_to_string(&path).ok()?;
+            (terms.lines().count() == times).then_some(())
+        });
+    };
+    led(1);
+    cluster.kill(0);
+    eventually("it misses the cluster", PATIENCE, || {
+        job.errors().contains("; trying again\n").then_some(())
+    });
+    cluster.restart(0);
+    led(2);
+    job.signal(Signal::TERM);
+    assert_eq!(job.exit_code(PATIENCE), 143, "{}", job.errors());
+    assert!(
+        job.errors().contains("the cluster does not answer; stopping the command"),
+        "{}",
+        job.errors()
+    );
+}
+
+#[test]
 fn a_transfer_stops_the_leader_before_the_other_leads() {
     let _turn = together();
     let node = Node::start();

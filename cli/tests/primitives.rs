@@ -156,6 +156,37 @@ fn locks_in_opposite_orders_never_wait_for_each_other() {
 }
 
 #[test]
+fn whatever_it_runs_under_a_loss_stops_the_command() {
+    let _turn = together();
+    let node = Node::start();
+    let flags = ["--max-hold", "0.5"];
+    let under = |label: &str, arguments: &[&str]| {
+        let script =
+            format!("trap 'echo told > {label}-told; exit 0' TERM; while :; do sleep 0.02; done");
+        (label.to_owned(), node.under(label, &[arguments, &flags].concat(), &script))
+    };
+    let mut jobs = [
+        under("all", &["lock", "a", "b"]),
+        under("read", &["rwlock", "--shared", "schema"]),
+        under("write", &["rwlock", "other-schema"]),
+        under("sem", &["sem", "gpu", "--limit", "1"]),
+        under("elect", &["elect", "scheduler"]),
+        under("once", &["once", "key"]),
+    ];
+    for (label, job) in &mut jobs {
+        assert_eq!(job.exit_code(PATIENCE), 76, "{label}: {}", job.errors());
+        assert!(
+            job.errors().contains("held longer than its max-hold"),
+            "{label}: {}",
+            job.errors()
+        );
+        assert_eq!(node.written(&format!("{label}-told")), "told");
+    }
+    let ran = node.run(&["once", "key", "--", "echo", "anew"]);
+    assert_eq!(text(&ran.stdout), "anew\n", "a lost run is no result");
+}
+
+#[test]
 fn every_kind_is_listed() {
     let _turn = together();
     let node = Node::start();

@@ -73,6 +73,22 @@ fn the_lock_and_the_looks_work_as_written() {
 }
 
 #[test]
+fn more_than_a_lock_works_as_written() {
+    let _turn = together();
+    let node = Node::start();
+    with_report(node.folder());
+    let output = run(&node, &block("conclave rwlock"));
+    let reports = node.read("reports").unwrap_or_default();
+    assert_eq!(reports.lines().count(), 5, "{reports}");
+    let said = text(&output.stdout);
+    for line in ["import: passed", "phase-1: all arrived", "import: deleted"] {
+        assert!(said.contains(line), "{said}");
+    }
+    let kinds = node.json(&["list"]);
+    assert_eq!(kinds["total"], 4, "a gate, a register, a counter and a result stay: {kinds}");
+}
+
+#[test]
 fn three_nodes_are_three_commands() {
     let _turn = together();
     let folder = tempfile::TempDir::new().expect("a folder");
