@@ -1,6 +1,6 @@
 //! From the global options to a client, and from its errors to sentences with what to do next.
 
-use conclave_client::{Client, Error, Holder, Refusal};
+use conclave_client::{Client, Error, Holder, Refusal, SessionEnd};
 
 use crate::args::Global;
 use crate::failure::{Failure, code};
@@ -23,6 +23,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
     let text = printable(&error.to_string());
     match error {
         Error::NotAnswered(_) => Failure::new(code::NO_CLUSTER, text, START_ONE),
+        // Ours are only ended from outside while they wait when the cluster is gone for that long.
+        Error::SessionEnded(SessionEnd::Expired) => {
+            Failure::new(code::NO_CLUSTER, text, "see `conclave status`, then try again")
+        }
         Error::Config(_) => Failure::new(code::USAGE, text, ""),
         Error::Refused(refusal) => Failure::new(code::REFUSED, text, advice(refusal)),
         _ => Failure::new(code::REFUSED, text, ""),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use conclave_client::{Candidate, ElectionView, Observed, Value};
+use nix::sys::signal::Signal;
 use serde::Serialize;
 
 use super::connect;
-use super::run::{self, Order, Runner, Wanted};
+use super::run::{self, Order, Ran, Runner, Wanted};
 use super::stream::{self, Told};
 use crate::args::{ElectArgs, Global};
 use crate::failure::{Failure, code};
@@ -53,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: &ElectArgs) -> Result<u8, Failure
 async fn again_and_again(runner: &mut Runner<'_>) -> Result<u8, Failure> {
     loop {
         match runner.once().await {
-            Ok(ran) if ran.asked_to_end || !ran.vanished => return Ok(ran.code),
+            Ok(ran) if is_over(ran) => return Ok(ran.code),
             Ok(ran) => runner.voice.tell(&Said::StandingAgain { code: ran.code }),
             // The cluster may come back, and with it the leadership.
             Err(failure) if matches!(failure.code, code::NO_CLUSTER | EXIT_LOST) => {
@@ -69,9 +70,23 @@ async fn again_and_again(runner: &mut Runner<'_>) -> Result<u8, Failure> {
     }
 }
 
+/// Whether this was the last run. A command that took a HUP for an order to read its configuration anew leads on, and
+/// stands again when it lost.
+fn is_over(ran: Ran) -> bool {
+    let was_asked = match ran.asked {
+        None => false,
+        Some(Signal::SIGHUP) => ran.code != EXIT_LOST,
+        Some(_) => true,
+    };
+    was_asked || !ran.vanished
+}
+
 async fn observe(global: &Global, name: &str) -> Result<u8, Failure> {
-    let mut changes = connect::client(global)?.observe(name);
-    stream::show(global.output, async || Some(changes.next().await?.map(|told| Change(told)))).await
+    let client = connect::client(global)?;
+    // Whoever follows waits for a cluster as long as it takes; that there is one is known now.
+    client.admin().election(name).await.map_err(|error| connect::failure(&error))?;
+    let mut changes = client.observe(name);
+    stream::show(global.output, async || Some(changes.next().await?.map(Change))).await
 }
 
 /// One thing that is told of an election.
@@ -157,6 +172,21 @@ mod tests {
         let (session, term) = (SessionId::new(3), Token::new(8));
         let (session_name, value) = ("host-7".to_owned(), Value::from("host-7:80"));
         Change(Observed::Elected { session, session_name, term, value })
+    }
+
+    #[test]
+    fn it_stands_again_until_it_was_asked_to_end() {
+        let ran = |code, asked| Ran { code, vanished: true, asked, by_signal: false };
+        assert!(!is_over(ran(0, None)));
+        assert!(!is_over(ran(EXIT_LOST, None)));
+        assert!(is_over(ran(0, Some(Signal::SIGTERM))));
+        assert!(is_over(ran(EXIT_LOST, Some(Signal::SIGINT))));
+        assert!(is_over(ran(129, Some(Signal::SIGHUP))));
+        assert!(
+            !is_over(ran(EXIT_LOST, Some(Signal::SIGHUP))),
+            "it had only read its configuration"
+        );
+        assert!(is_over(Ran { vanished: false, ..ran(EXIT_LOST, None) }), "two could run then");
     }
 
     #[test]

@@ -233,6 +233,11 @@ impl Show for Written {
 }
 
 pub(crate) async fn register(global: &Global, args: &RegisterArgs) -> Result<u8, Failure> {
+    // Before the session is opened: nobody keeps it alive while we read.
+    let given = match &args.act {
+        RegisterCommand::Get { .. } => Value::default(),
+        RegisterCommand::Set { value, .. } => read_value(value)?,
+    };
     acting(global, "conclave register", async |session| match &args.act {
         RegisterCommand::Get { name } => {
             let found = session.register(name).get().await.map_err(refused(name))?;
@@ -254,12 +259,12 @@ pub(crate) async fn register(global: &Global, args: &RegisterArgs) -> Result<u8,
             }
             Ok(0)
         }
-        RegisterCommand::Set { name, value, if_version, if_absent, guard } => {
+        RegisterCommand::Set { name, value: _, if_version, if_absent, guard } => {
             let register = match grant(*guard)? {
                 Some((lock, token)) => session.register(name).guarded_by(lock, token),
                 None => session.register(name),
             };
-            let value = read_value(value)?;
+            let value = given;
             let written = match if_version {
                 Some(version) => register.compare_and_set(Version::new(*version), value).await,
                 None if *if_absent => register.create(value).await,

@@ -53,10 +53,10 @@ pub(crate) async fn run(global: &Global, args: &OnceArgs) -> Result<u8, Failure>
     run::with(global, order, async |runner| {
         let session = match runner.open().await? {
             ControlFlow::Continue(session) => session,
-            ControlFlow::Break(code) => return Ok(code),
+            ControlFlow::Break(signal) => return Ok(code_of_signal(signal)),
         };
         match runner.acquire(&session).await? {
-            ControlFlow::Break(code) => Ok(code),
+            ControlFlow::Break(signal) => Ok(code_of_signal(signal)),
             ControlFlow::Continue(Had::Done(value)) => {
                 run::close(&session).await;
                 show(runner, value.as_bytes())
@@ -84,15 +84,18 @@ async fn run_it(
             return Err(failure);
         }
     };
-    let mut is_result = ran.vanished
-        && !ran.asked_to_end
+    let is_result = ran.vanished
+        && ran.asked.is_none()
         && !ran.by_signal
         && ran.code != EXIT_LOST
         && !(retry_failures && ran.code != 0);
     if let Some(tee) = &tee {
         match passed_on(runner, tee, &held).await {
             Passed::All => {}
-            Passed::Lost => is_result = false,
+            Passed::Lost => {
+                runner.end(session, held, ran).await;
+                return Ok(EXIT_LOST);
+            }
             Passed::Interrupted(code) => {
                 runner.let_go(session, held, run::RELEASE_MAX).await;
                 return Ok(code);

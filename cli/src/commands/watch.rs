@@ -10,8 +10,11 @@ use crate::failure::Failure;
 use crate::output::printable;
 
 pub(crate) async fn run(global: &Global, args: &WatchArgs) -> Result<u8, Failure> {
-    let mut events = connect::client(global)?.watch(&args.prefix);
-    stream::show(global.output, async || Some(events.next().await?.map(|told| Event(told)))).await
+    let client = connect::client(global)?;
+    // Whoever follows waits for a cluster as long as it takes; that there is one is known now.
+    client.admin().status().await.map_err(|error| connect::failure(&error))?;
+    let mut events = client.watch(&args.prefix);
+    stream::show(global.output, async || Some(events.next().await?.map(Event))).await
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 
 use conclave_client::{Consistency, Error, HeldBy, Holder, Progress, Refusal, Session, SessionEnd};
+use nix::sys::signal::Signal;
 use tokio::sync::watch;
 
 use super::waiting::Announcer;
@@ -14,8 +15,8 @@ use crate::failure::{Failure, code};
 use crate::output::{printable, span};
 
 impl Runner<'_> {
-    /// Opens a session; with the exit code when somebody wanted us to end meanwhile.
-    pub(crate) async fn open(&mut self) -> Result<ControlFlow<u8, Session>, Failure> {
+    /// Opens a session, unless somebody wants us to end meanwhile.
+    pub(crate) async fn open(&mut self) -> Result<ControlFlow<Signal, Session>, Failure> {
         let flags = self.order.flags;
         let program = self.order.command.first();
         // Only the program: arguments may be secrets, and everybody can look.
@@ -29,9 +30,7 @@ impl Runner<'_> {
             .labels(connect::labels(&program.unwrap_or_default()));
         let opened = tokio::select! {
             biased;
-            signal = self.signals.asked() => {
-                return Ok(ControlFlow::Break(crate::job::code_of_signal(signal)));
-            }
+            signal = self.signals.asked() => return Ok(ControlFlow::Break(signal)),
             opened = builder.open() => opened,
         };
         opened.map(ControlFlow::Continue).map_err(|error| failure(&error, &self.order))
@@ -41,7 +40,7 @@ impl Runner<'_> {
     pub(crate) async fn acquire(
         &mut self,
         session: &Session,
-    ) -> Result<ControlFlow<u8, Had>, Failure> {
+    ) -> Result<ControlFlow<Signal, Had>, Failure> {
         let Order { names, wanted, flags, .. } = self.order;
         let (progress, seen) = watch::channel(Progress::Asking);
         let announcer = Announcer { admin: self.client.admin(), session: session.id(), names };
@@ -66,7 +65,7 @@ impl Runner<'_> {
             Ok(Err(NoGrant::Other(text))) => Failure::new(code::INTERNAL, printable(&text), ""),
             Err(signal) => {
                 super::close(session).await;
-                return Ok(ControlFlow::Break(crate::job::code_of_signal(signal)));
+                return Ok(ControlFlow::Break(signal));
             }
         };
         super::close(session).await;
@@ -114,12 +113,7 @@ fn holding(holder: &Holder) -> String {
 pub(super) fn failure(error: &Error, order: &Order<'_>) -> Failure {
     let mut failure = connect::failure(error);
     failure.code = match error {
-        Error::NotAnswered(_) => code::NO_CLUSTER,
-        // Ours are only ended from outside while they wait when the cluster is gone for that long.
-        Error::SessionEnded(SessionEnd::Expired) => {
-            "see `conclave status`, then try again".clone_into(&mut failure.advice);
-            code::NO_CLUSTER
-        }
+        Error::NotAnswered(_) | Error::SessionEnded(SessionEnd::Expired) => code::NO_CLUSTER,
         Error::SessionEnded(_) | Error::Lost(_) | Error::Refused(Refusal::Limit { .. }) => {
             order.flags.wait.conflict_exit_code
         }

@@ -78,16 +78,17 @@ pub(crate) struct Ran {
     pub(crate) code: u8,
     /// False: something of the group may still run, so nobody may be told that it stopped.
     pub(crate) vanished: bool,
-    /// Somebody wanted us to end while it ran, or before.
-    pub(crate) asked_to_end: bool,
+    /// The last signal by which somebody wanted us to end while it ran, or before.
+    pub(crate) asked: Option<Signal>,
     /// A signal ended the command.
     pub(crate) by_signal: bool,
 }
 
 impl Ran {
     /// Ended before the command was started.
-    pub(crate) const fn interrupted(code: u8) -> Self {
-        Self { code, vanished: true, asked_to_end: true, by_signal: false }
+    pub(crate) fn interrupted(signal: Signal) -> Self {
+        let code = job::code_of_signal(signal);
+        Self { code, vanished: true, asked: Some(signal), by_signal: false }
     }
 }
 
@@ -111,7 +112,7 @@ impl Driver<'_> {
         view: impl Fn() -> View,
     ) -> Ran {
         let mut told_lost = false;
-        let (mut asked_to_end, mut by_signal) = (false, false);
+        let (mut asked, mut by_signal) = (None, false);
         if Tty::is_for_the_command() {
             self.carry_out(&[Action::GiveTerminal]);
         }
@@ -133,7 +134,7 @@ impl Driver<'_> {
             }
             if let Some(ending) = self.supervisor.ending() {
                 let Ending { code, vanished } = self.finish(ending);
-                return Ran { code, vanished, asked_to_end, by_signal };
+                return Ran { code, vanished, asked, by_signal };
             }
             let nap = self.nap();
             let arrived = tokio::select! {
@@ -148,7 +149,7 @@ impl Driver<'_> {
             match arrived {
                 Some(Arrived::Child) | None => {}
                 Some(Arrived::Asked(signal)) => {
-                    asked_to_end = true;
+                    asked = Some(signal);
                     self.take(&view, Input::Asked(signal));
                 }
                 Some(Arrived::Suspend) => self.take(&view, Input::Suspend),

@@ -16,7 +16,8 @@ use std::time::Duration;
 use conclave_client::{Client, Grant, HoldWatch, LostReason, Session, SessionEnd};
 use serde::Serialize;
 
-use self::driver::{Driver, Ran};
+use self::driver::Driver;
+pub(crate) use self::driver::Ran;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::tee::{Kept, Tee};
 pub(crate) use self::wanted::{Had, Held, Wanted};
@@ -118,7 +119,7 @@ impl Runner<'_> {
     pub(crate) async fn once(&mut self) -> Result<Ran, Failure> {
         let session = match self.open().await? {
             ControlFlow::Continue(session) => session,
-            ControlFlow::Break(code) => return Ok(Ran::interrupted(code)),
+            ControlFlow::Break(signal) => return Ok(Ran::interrupted(signal)),
         };
         let held = match self.acquire(&session).await? {
             ControlFlow::Continue(Had::Held(held)) => held,
@@ -130,7 +131,7 @@ impl Runner<'_> {
                     "",
                 ));
             }
-            ControlFlow::Break(code) => return Ok(Ran::interrupted(code)),
+            ControlFlow::Break(signal) => return Ok(Ran::interrupted(signal)),
         };
         let ran = match self.supervise(&session, &held, Output::Inherited).await {
             Ok((ran, _)) => ran,

@@ -6,7 +6,7 @@ use std::io;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{self, SignalKind, signal};
 
-use crate::job::is_ignored;
+use crate::job::{self, Tty, is_ignored};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrived {
@@ -57,7 +57,10 @@ impl Signals {
         loop {
             match self.next().await {
                 Arrived::Asked(signal) => return signal,
-                // Between two commands nothing else concerns us.
+                // Between two commands there is nobody to be stopped before us.
+                Arrived::Suspend if job::is_continuable(Tty::open().as_ref()) => {
+                    job::stop_self(false);
+                }
                 Arrived::Child | Arrived::Suspend | Arrived::Continued => {}
             }
         }
