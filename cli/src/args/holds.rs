@@ -90,7 +90,7 @@ pub(crate) struct SemArgs {
 /// changes. All else is as with `conclave lock`.
 ///
 /// With --forever it stands again when the command has ended or the leadership was lost, and runs the command again when it
-/// leads again, until it is asked to end (TERM, INT or HUP).
+/// leads again, until it is asked to end: by TERM or INT, or by a HUP that ends the command.
 ///
 /// With --observe it shows the leader, and then every change, vacancy included; with json one object a line.
 #[derive(Debug, Args)]
