@@ -1,5 +1,6 @@
-//! Where the binary under test is: built by cargo on the first use, in the profile of the tests.
+//! Where the binaries under test are: built by cargo on the first use, in the profile of the tests.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -7,22 +8,35 @@ use std::{env, path::Path};
 
 /// The path of `conclave`, freshly built (at once when nothing changed).
 pub fn conclave() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(build)
+    static PATHS: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    let paths = PATHS.get_or_init(|| build(&["-p", "conclave", "--bin", "conclave"]));
+    paths.get("conclave").expect("cargo names the executable")
 }
 
-fn build() -> PathBuf {
+/// The path of an example of the client crate.
+pub fn example(name: &str) -> &'static Path {
+    static PATHS: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    let paths = PATHS.get_or_init(|| build(&["-p", "conclave-client", "--examples"]));
+    paths.get(name).unwrap_or_else(|| panic!("no example {name}"))
+}
+
+/// The executables that cargo makes of this, by name.
+fn build(what: &[&str]) -> BTreeMap<String, PathBuf> {
     let output = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
-        .args(["build", "-p", "conclave", "--bin", "conclave", "--message-format", "json"])
+        .arg("build")
+        .args(what)
+        .args(["--message-format", "json"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "the binary does not build");
+    assert!(output.status.success(), "{what:?} does not build");
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "conclave")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .expect("cargo names the executable")
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        })
+        .collect()
 }

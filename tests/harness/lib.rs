@@ -9,7 +9,7 @@ mod process;
 pub mod raw;
 
 pub use alone::{Turn, alone, together};
-pub use binary::conclave;
+pub use binary::{conclave, example};
 pub use cluster::{Cluster, NodeStatus, Seat, Status};
 pub use disk::SmallDisk;
 pub use process::{Process, Signal};
