@@ -11,7 +11,7 @@ use crate::limits;
 use crate::machine::{Entry, Machine, draw_version};
 use crate::name::Name;
 use crate::object::Object;
-use crate::outcome::{HoldState, Invalid, Kind, Limit, Passed, Refusal};
+use crate::outcome::{HoldState, Invalid, Limit, Passed, Refusal};
 use crate::query::Statistics;
 use crate::queue::{Place, Waiting};
 use crate::record::{Recorded, WaiterRecord};
@@ -280,20 +280,5 @@ fn request(entry: &Entry<'_>, caller: Caller, acquire: Acquire) -> WaiterRecord 
         metadata: acquire.metadata,
         campaign: acquire.campaign,
         since_stamp_ms: entry.context.stamp_ms,
-    }
-}
-
-impl Kind {
-    /// Vanishes by itself once nobody holds it or waits for it, so there is nothing to delete.
-    pub(crate) const fn always_vanishes(self) -> bool {
-        match self {
-            Self::Mutex | Self::RwLock | Self::Election | Self::Barrier => true,
-            Self::Semaphore
-            | Self::Once
-            | Self::Latch
-            | Self::Gate
-            | Self::Register
-            | Self::Counter => false,
-        }
     }
 }

@@ -67,7 +67,8 @@ impl Machine {
     ) -> Result<Outcome, Refusal> {
         let object = self.objects.get(name).ok_or(Refusal::NotFound)?;
         let kind = object.kind();
-        if !object.is_deserted() || kind.always_vanishes() {
+        // Of the kinds that vanish by themselves there is none without anybody.
+        if !object.is_deserted() {
             return Err(Refusal::Busy);
         }
         self.stop_retention(entry, name);
