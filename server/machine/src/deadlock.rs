@@ -14,9 +14,6 @@ use crate::outcome::{DeadlockEdge, HoldState};
 use crate::queue::Place;
 use crate::record::WaiterRecord;
 
-/// Waiters of one object that are asked whether they are part of a cycle: the first are those that everyone else waits for.
-const DEADLOCKED_WAITERS_MAX: usize = 16;
-
 /// Within a session requests without a name of their own are strangers to each other; with one, they are one owner.
 type Owner<'a> = (SessionId, &'a str);
 
@@ -57,7 +54,7 @@ impl Machine {
         let waiters = object
             .queue
             .iter()
-            .take(DEADLOCKED_WAITERS_MAX)
+            .take(DEADLOCK_SHOWN_MAX)
             .filter_map(|(_, waiting)| self.live(waiting.session)?.waits.get(&waiting.seq));
         waiters.map(|waiter| self.cycle_through(waiter)).find(|c| !c.is_empty()).unwrap_or_default()
     }

@@ -63,7 +63,8 @@ impl Mode {
 
 impl Demand {
     /// May stand in one request with demands for other objects.
-    pub(crate) const fn goes_with_others(self) -> bool {
+    #[must_use]
+    pub const fn goes_with_others(self) -> bool {
         match self {
             Self::Mutex | Self::RwLock(Mode::Read | Mode::Write) | Self::Permits { .. } => true,
             Self::RwLock(Mode::Upgradable)

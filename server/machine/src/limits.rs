@@ -60,7 +60,7 @@ pub const RETENTION_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 pub const PREEMPT_MS_MAX: u64 = 3600 * 1000;
 /// Requests that a search for a cycle looks at.
 pub const DEADLOCK_SEARCH_MAX: usize = 1_000;
-/// Steps of a cycle that a refusal shows.
+/// Steps of a cycle that a refusal shows, and waiters of one object that an inspection looks for a cycle from.
 pub const DEADLOCK_SHOWN_MAX: usize = 16;
 /// Bytes of a value in one record of a snapshot.
 pub const VALUE_PART_BYTES: usize = 32 * 1024;

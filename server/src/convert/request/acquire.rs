@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use conclave_machine::{Acquire, Campaign, Demand, Item, Items, Mode, limits};
+use conclave_machine::{Acquire, Campaign, Demand, Item, Items, limits};
 use conclave_proto::v1;
 use conclave_proto::v1::item::Demand as Wire;
 
@@ -40,7 +40,7 @@ fn items(wire: &[v1::Item]) -> Result<Items, Malformed> {
     let mut names = HashSet::with_capacity(len);
     for (at, wire) in wire.iter().enumerate() {
         let item = item(at, wire)?;
-        if len > 1 && !goes_with_others(item.demand) {
+        if len > 1 && !item.demand.goes_with_others() {
             let text = "asks for what goes with nothing else in one request";
             return Err(malformed("INVALID_ITEMS", format!("acquire.items[{at}]"), text));
         }
@@ -82,18 +82,6 @@ fn item(at: usize, wire: &v1::Item) -> Result<Item, Malformed> {
         },
     };
     Ok(Item { name: name(&wire.name, path("name"))?, demand })
-}
-
-fn goes_with_others(demand: Demand) -> bool {
-    match demand {
-        Demand::Mutex | Demand::RwLock(Mode::Read | Mode::Write) | Demand::Permits { .. } => true,
-        Demand::RwLock(Mode::Upgradable)
-        | Demand::Lead
-        | Demand::Run { .. }
-        | Demand::Latch
-        | Demand::Gate
-        | Demand::Arrive { .. } => false,
-    }
 }
 
 /// `demand` is the only one of a request that asks for a leadership.
