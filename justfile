@@ -21,6 +21,11 @@ test:
 model cases="1000":
     CONCLAVE_MODEL_CASES={{ cases }} cargo test -p conclave-model
 
+# What a release build does on this machine beside etcd, ZooKeeper and Redis (docs/PERFORMANCE.md), e.g. `just bench own`.
+bench *arguments="compare":
+    cargo build --release -p conclave -p conclave-bench
+    target/release/conclave-bench {{ arguments }}
+
 # What deploy/ ships, for real: needs a container engine and builds the static release.
 deployment:
     cargo test -p conclave-tests --test deploy
