@@ -26,6 +26,10 @@ bench *arguments="compare":
     cargo build --release -p conclave -p conclave-bench
     target/release/conclave-bench {{ arguments }}
 
+# The tests, tested: each fault of tests/mutants/faults.rs is planted once and must be noticed.
+mutants:
+    cargo test -p conclave-tests --test mutants
+
 # What deploy/ ships, for real: needs a container engine and builds the static release.
 deployment:
     cargo test -p conclave-tests --test deploy

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::planted::planted;
 
 /// The lease is over for good. Set in the same word as the time, so that noticing and renewing exclude each other.
 const OVER: u64 = 1 << 63;
@@ -23,6 +24,9 @@ impl Lease {
 
     /// From the send of the acknowledged keepalive to the end of belief; the server waits for 1.1 TTL.
     fn span(&self) -> Duration {
+        if planted("early client deadline missing") {
+            return 2 * self.ttl;
+        }
         self.ttl / 10 * 9
     }
 
@@ -33,6 +37,7 @@ impl Lease {
 
     /// An acknowledgement of what was sent at `sent` arrived. False, and nothing renewed, if the lease was over before.
     pub(crate) fn renew(&self, sent: Moment, now: Moment) -> bool {
+        let sent = if planted("lease counts from the answer") { now } else { sent };
         self.change(now, Some(sent))
     }
 

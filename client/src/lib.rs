@@ -45,6 +45,7 @@ mod link;
 mod mutex;
 mod note;
 mod once;
+mod planted;
 mod progress;
 mod reason;
 mod register;

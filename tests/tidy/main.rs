@@ -5,6 +5,7 @@ mod guarantees;
 mod licences;
 mod manifests;
 mod operations;
+mod planted;
 
 use std::path::{Path, PathBuf};
 

@@ -34,6 +34,7 @@ mod object;
 mod once;
 mod operator;
 mod outcome;
+mod planted;
 mod query;
 mod queue;
 mod record;

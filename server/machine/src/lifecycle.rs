@@ -12,6 +12,7 @@ use crate::limits;
 use crate::machine::{Entry, Machine, draw};
 use crate::name::Name;
 use crate::outcome::{HoldState, Invalid, Kind, Limit, Outcome, Refusal, SessionEnd};
+use crate::planted::planted;
 use crate::record::Recorded;
 use crate::session::Session;
 use crate::window::Window;
@@ -198,6 +199,13 @@ impl Machine {
     /// The one end of every session. Its waits leave their queues before anything is granted, so that none of them is
     /// granted by the very entry that ends it (etcd#11456). The caller settles.
     pub(crate) fn end_session(&mut self, entry: &mut Entry<'_>, id: SessionId, end: SessionEnd) {
+        if planted("grant to an expired waiter") {
+            let holds: Vec<Token> = self.session_known(id).holds.keys().copied().collect();
+            for token in holds {
+                self.end_hold(entry, id, token, End::Lost);
+            }
+            self.settle(entry);
+        }
         let session = self.session_known(id);
         let waits: Vec<Seq> = session.waits.keys().copied().collect();
         let holds: Vec<Token> = session.holds.keys().copied().collect();

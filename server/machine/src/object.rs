@@ -7,6 +7,7 @@ use core::ops::ControlFlow;
 use crate::demand::{Demand, Mode};
 use crate::ids::{Seq, SessionId, Token};
 use crate::outcome::Kind;
+use crate::planted::planted;
 use crate::query::Statistics;
 use crate::queue::{Place, Queue, Waiting};
 use crate::state::State;
@@ -182,6 +183,9 @@ impl Object {
                 return self.queue.first().is_some_and(|(first, _)| first < place);
             }
         };
+        if mode == Mode::Read && planted("reader overtakes a waiting writer") {
+            return false;
+        }
         self.queue.waits_before(place, |other| other.conflicts_with(mode))
     }
 

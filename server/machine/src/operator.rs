@@ -9,6 +9,7 @@ use crate::ids::{Seq, SessionId, Version};
 use crate::machine::{Entry, Machine, draw_version};
 use crate::name::Name;
 use crate::outcome::{Kind, Outcome, Refusal};
+use crate::planted::planted;
 use crate::record::Recorded;
 use crate::state::{State, too_heavy};
 
@@ -31,7 +32,10 @@ impl Machine {
         }
         let version = draw_version(&mut self.counter);
         semaphore.version = version;
-        semaphore.limit = limit;
+        semaphore.limit = match planted("permits leak on resize") {
+            true => semaphore.limit.max(limit),
+            false => limit,
+        };
         semaphore.resized = true;
         entry.touched.insert(name.clone(), pressure);
         entry.unsettled.insert(name.clone());

@@ -8,6 +8,7 @@ use crate::limits::VALUE_PART_BYTES;
 use crate::machine::Machine;
 use crate::name::Name;
 use crate::object::Object;
+use crate::planted::planted;
 use crate::record::{
     DoneRecord, HeaderRecord, ObjectRecord, RECORD_VERSION, Record, SessionRecord, StateRecord,
     WindowRecord,
@@ -35,7 +36,9 @@ impl Machine {
         HeaderRecord {
             version: RECORD_VERSION,
             revision: self.revision.0,
-            counter: self.counter,
+            counter: self
+                .counter
+                .saturating_sub(u64::from(planted("token reused after a snapshot"))),
             last_stamp_ms: self.last_stamp_ms,
             sessions: self.sessions.len(),
             objects: self.counts.objects,
@@ -46,6 +49,7 @@ impl Machine {
 }
 
 fn session_records(session: &Session) -> impl Iterator<Item = Record> + '_ {
+    let forgets = planted("replay window dropped in the snapshot");
     let facts = SessionRecord {
         id: session.id,
         secret: session.secret,
@@ -63,12 +67,12 @@ fn session_records(session: &Session) -> impl Iterator<Item = Record> + '_ {
         seq_max: session.window.seq_max(),
         losses_counted: session.losses_counted,
         ended: session.ended,
-        window_len: session.window.len() as u32,
+        window_len: if forgets { 0 } else { session.window.len() as u32 },
         losses_len: session.losses.len() as u32,
         holds_len: session.holds.len() as u32,
         waits_len: session.waits.len() as u32,
     };
-    let window = session.window.iter().map(|(seq, entry)| {
+    let window = session.window.iter().filter(move |_| !forgets).map(|(seq, entry)| {
         let (fingerprint, answer) = (entry.fingerprint, entry.answer.clone());
         Record::Window(WindowRecord { seq, fingerprint, answer })
     });

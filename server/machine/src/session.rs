@@ -7,6 +7,7 @@ use crate::ids::{Epoch, Generation, LossNumber, Nonce, Secret, Seq, SessionId, T
 use crate::limits::HOLDS_AND_WAITS_PER_SESSION_MAX;
 use crate::name::{Labels, Name};
 use crate::outcome::{HoldState, Loss};
+use crate::planted::planted;
 use crate::record::{HoldRecord, WaiterRecord};
 use crate::window::Window;
 
@@ -48,7 +49,10 @@ pub(crate) const fn ttl_and_a_tenth(ttl_ms: u64) -> u64 {
 }
 
 impl Session {
-    pub(crate) const fn expires_after_ms(&self) -> u64 {
+    pub(crate) fn expires_after_ms(&self) -> u64 {
+        if planted("session expires early") {
+            return self.ttl_ms / 2;
+        }
         ttl_and_a_tenth(self.ttl_ms)
     }
 

@@ -11,6 +11,7 @@ use crate::limits::WINDOW_MAX;
 use crate::machine::{Entry, Machine};
 use crate::name::Name;
 use crate::outcome::{HeldBy, Limit, Outcome, Refusal};
+use crate::planted::planted;
 use crate::queue::Place;
 use crate::record::{Recorded, WaiterRecord};
 use crate::session::Session;
@@ -28,6 +29,9 @@ impl Machine {
         match self.known(key.id, seq) {
             Known::As { answer: Recorded::Queued, .. } => {
                 self.end_wait(entry, key.id, seq, Recorded::Cancelled, WaitEnd::Cancelled);
+                if planted("cancel loses the waiter behind") {
+                    entry.unsettled.clear();
+                }
                 self.settle(entry);
                 Ok(Outcome::Cancelled)
             }

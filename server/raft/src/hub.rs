@@ -327,7 +327,7 @@ impl Listeners {
 
 impl Reply {
     /// Called by apply, through the hub.
-    fn decide(self, decided: Decided) {
+    pub(crate) fn decide(self, decided: Decided) {
         match self {
             // An error: the proposer does not wait any more.
             Self::Once(sender) => drop(sender.send(Ok(decided))),

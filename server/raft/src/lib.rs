@@ -23,6 +23,7 @@ mod log_store;
 mod network;
 mod node;
 mod orphans;
+mod planted;
 mod proposer;
 mod quorum;
 mod read;

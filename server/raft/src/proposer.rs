@@ -161,6 +161,10 @@ struct Ending {
 impl Ending {
     fn applied(&self, applied: Applied) {
         let Some(replies) = self.slot.take() else { return deliver(&self.hub, applied) };
+        #[cfg(feature = "planted")]
+        if replies.is_empty() {
+            return deliver(&self.hub, applied);
+        }
         assert_eq!(replies.len(), applied.commands.len(), "an outcome for each command");
         for (command, reply) in applied.commands.into_iter().zip(replies) {
             self.hub.deliver(command.revision, Some(reply), command.outcome, &command.events);
@@ -264,6 +268,11 @@ impl Task {
             replies.push(waiting.reply);
         }
 
+        let payload = batch.finish();
+        #[cfg(feature = "planted")]
+        if crate::planted::planted("reply before the commit") {
+            early::answer(&self.raft, term, &payload, std::mem::take(&mut replies)).await;
+        }
         let slot = Arc::new(Slot { term, waiting: Mutex::new(Some((replies, permit))) });
         if let Err(NotLeader { leader }) = self.in_flight.add(&slot, &self.mandate) {
             return slot.fail(&ProposeError::NotLeader { leader });
@@ -271,7 +280,7 @@ impl Task {
         let ending = Ending { slot: slot.clone(), hub: self.hub.clone() };
         let written = self
             .raft
-            .write(Batch::new(batch.finish()))
+            .write(Batch::new(payload))
             .with_leader(committed_leader(term))
             .responder(Callback::new(move |result| ending.complete(result)))
             .await;
@@ -292,5 +301,7 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+#[cfg(feature = "planted")]
+mod early;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use conclave_machine::{Event, Revision};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::planted::planted;
 use crate::watcher::{Interest, Missed, NotedEvent, Position};
 
 /// Events kept: some seconds of the fastest apply, so that a reader that reconnects to another node goes on where it was; at
@@ -55,6 +56,9 @@ impl Ring {
         let mut kept = self.write();
         for (n, event) in (1..).zip(events) {
             if let Event::Noted { name, note } = event {
+                if revision.0.is_multiple_of(5) && planted("observe skips a change") {
+                    continue;
+                }
                 let (name, note) = (name.clone(), note.clone());
                 kept.add(NotedEvent { at: Position { revision, n }, name, note });
             }

@@ -29,6 +29,7 @@ use crate::hub::Hub;
 use crate::inbox::Tiding;
 use crate::keepalive::{KeepAliveAck, KeepAliveError};
 use crate::orphans::{Orphan, Orphans};
+use crate::planted::planted;
 use crate::quorum::Confirmed;
 use crate::vigil::{Asked, Vigil};
 
@@ -308,7 +309,7 @@ impl<T> Schedule<T> {
         self.watch_confirmation(now);
         self.judge_some(now, machine);
         self.start_confirmation(now);
-        if self.doubt.is_none() {
+        if self.doubt.is_none() || planted("expiry without a quorum") {
             let mut looks_left = LOOKS_MAX;
             self.propose_dues(now, term, machine, &mut looks_left);
             self.find_orphans(now, machine, hub, &mut looks_left);

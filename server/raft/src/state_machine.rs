@@ -12,6 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::codec;
 use crate::hub::Hub;
+use crate::planted::planted;
 use crate::snapshots::{Snapshots, StoredSnapshot};
 use crate::types::{
     Applied, AppliedCommand, Batch, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership,
@@ -140,6 +141,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
         SnapshotBuilder {
             machine: self.view.look(Machine::clone),
+            later: planted("snapshot is not one cut").then(|| self.view.clone()),
             meta: SnapshotMeta {
                 last_log_id: self.applied,
                 last_membership: self.membership.clone(),
@@ -185,6 +187,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 /// A consistent cut, to be written while apply goes on.
 pub struct SnapshotBuilder {
     machine: Machine,
+    /// Only for a planted fault: the state of whenever it is written.
+    later: Option<View>,
     meta: SnapshotMeta,
     snapshots: Snapshots,
     _open: Option<TaskTrackerToken>,
@@ -196,6 +200,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot<StoredSnapshot>> {
         let (machine, meta, snapshots) =
             (self.machine.clone(), self.meta.clone(), self.snapshots.clone());
+        let machine = self.later.as_ref().map_or(machine, |view| view.look(Machine::clone));
         let write = move || {
             let (meta, snapshot) = match snapshots.write(&machine, &meta)? {
                 Some(id) => (meta, StoredSnapshot { snapshots, id }),
@@ -206,3 +211,6 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod directory;
 mod failure;
 mod identity;
 mod limits;
+mod planted;
 mod port;
 mod rules;
 mod simulated;

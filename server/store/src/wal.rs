@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::change::Change;
 use crate::failure::LogFailure;
 use crate::limits::UNSYNCED_BYTES_MAX;
+use crate::planted::planted;
 use crate::port::{LogEntry, LogPosition, LogState, LogStore, OnDurable, StoredVote};
 use crate::rules;
 use crate::wal_codec::WalTypes;
@@ -292,10 +293,11 @@ impl LogStore for Wal {
     }
 
     fn save_vote(&self, vote: StoredVote) -> impl Future<Output = io::Result<()>> + Send {
-        self.submit_and_wait(move |memory| {
+        let saved = self.submit_and_wait(move |memory| {
             rules::save_vote(&mut memory.state, vote)?;
             Ok(Change::Vote(vote))
-        })
+        });
+        async move { if planted("vote not synced") { Ok(()) } else { saved.await } }
     }
 
     fn save_committed(&self, committed: Option<LogPosition>) -> io::Result<()> {

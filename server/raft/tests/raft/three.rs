@@ -1,12 +1,12 @@
 //! Three nodes over loopback: they agree, outlive their leader, catch up, and keep strangers out.
 
-use conclave_machine::{Machine, Outcome, Revision, Token};
+use conclave_machine::{LossNumber, Machine, Outcome, Revision, Token};
 use conclave_proto::internal::v1 as wire;
 use conclave_proto::internal::v1::install_snapshot_request::Part;
 use conclave_proto::internal::v1::peer_service_client::PeerServiceClient;
 use conclave_raft::{
-    Consistency, Fatal, Interest, Missed, Node, NodeConfig, Position, ProposeError, StepDownError,
-    Storage,
+    Consistency, Fatal, Interest, KeepAliveError, Missed, Node, NodeConfig, Position, ProposeError,
+    StepDownError, Storage,
 };
 use conclave_store::SnapshotStore;
 use prost::Message as _;
@@ -236,9 +236,15 @@ async fn leadership_is_handed_over_on_demand() {
 async fn a_leader_alone_stops_leading_and_answers_nobody_for_sure() {
     let mut cluster = Cluster::start(|_| {}).await;
     let leader = cluster.leader().await;
+    let key = open_session(cluster.node(leader), 1).await;
+    let alive = cluster.node(leader).keep_alive(key, LossNumber(0)).await;
+    assert!(alive.is_ok(), "{alive:?}");
     cluster.kill((leader + 1) % 3).await;
     cluster.kill((leader + 2) % 3).await;
     let node = cluster.node(leader);
+    // It may well still believe that it leads; a keepalive must not be told so.
+    let alive = soon("an answer", node.keep_alive(key, LossNumber(0))).await;
+    assert!(matches!(alive, Err(KeepAliveError::NotLeader { .. })), "{alive:?}");
     let answer = soon("an answer", node.propose(filler(1))).await;
     let unsure =
         matches!(answer, Err(ProposeError::Unknown { .. } | ProposeError::NotLeader { .. }));
