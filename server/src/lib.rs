@@ -8,6 +8,8 @@ mod edge;
 mod error;
 mod follow;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod http;
 mod limits;

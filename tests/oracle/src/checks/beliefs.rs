@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use conclave_machine::{Event, Token};
+use conclave_machine::{Event, SessionId, Token};
 
 use super::moments::Moments;
 use crate::asked::Demand;
 use crate::history::{Belief, History, Micros};
-use crate::replay::Replay;
+use crate::replay::{Replay, Step, grants};
 use crate::verdict::{Finding, Verdict};
 
 const CHECK: &str = "beliefs";
@@ -23,7 +23,31 @@ pub(crate) fn check(history: &History, replay: &Replay, verdict: &mut Verdict) {
         beliefs.sort_by_key(|belief| belief.from_us);
         together(name, &beliefs, verdict);
     }
+    of_grants_in_the_log(history, replay, verdict);
     not_beyond_the_hold(history, replay, verdict);
+}
+
+/// Whatever somebody believes to hold, the log granted to that session, under that token.
+fn of_grants_in_the_log(history: &History, replay: &Replay, verdict: &mut Verdict) {
+    let mut granted: BTreeMap<Token, SessionId> = BTreeMap::new();
+    for step in &replay.steps {
+        granted.extend(grants(step).into_iter().map(|(session, _, token)| (token, session)));
+    }
+    for belief in &history.beliefs {
+        let known = granted.get(&belief.token);
+        // A client that does not tell its session has zero.
+        let is_own = |session: &SessionId| belief.session.get() == 0 || *session == belief.session;
+        if known.is_some_and(is_own) {
+            continue;
+        }
+        let whose = known.map_or("nobody".to_owned(), |session| format!("session {session}"));
+        let what = format!(
+            "believed from {} us to hold it under token {}, which the log granted to {whose}",
+            belief.from_us, belief.token
+        );
+        let finding = Finding::new(CHECK, what).client(&belief.client);
+        verdict.found(finding.session(belief.session).name(&belief.name));
+    }
 }
 
 /// Goes through the beliefs in order of their beginning, with those that still last.
@@ -86,7 +110,7 @@ const fn beside(one: Demand, other: Demand) -> bool {
 /// When the log ended a hold, its client had stopped believing.
 fn not_beyond_the_hold(history: &History, replay: &Replay, verdict: &mut Verdict) {
     let moments = Moments::of(history);
-    let mut ended: BTreeMap<Token, (&crate::replay::Step, Micros)> = BTreeMap::new();
+    let mut ended: BTreeMap<Token, (&Step, Micros)> = BTreeMap::new();
     for step in &replay.steps {
         let Some(at) = moments.of_entry(step.index) else { continue };
         for event in &step.events {

@@ -1,8 +1,8 @@
 //! Each promise: a good run that shows it, and a spoiled one that breaks it and is caught.
 
 use conclave_machine::{
-    Command, Demand, Due, Event, Generation, Op, Outcome, Revision, Seq, SessionEnd, SessionId,
-    SessionKey, Timer, Token,
+    Command, Demand, Due, Event, Generation, Mode, Op, Outcome, Revision, Seq, SessionEnd,
+    SessionId, SessionKey, Timer, Token,
 };
 use conclave_oracle::{Answer, Belief, Demand as Believed, LogbookError, Renewal, Told, Watch};
 use conclave_store::LogPosition;
@@ -173,30 +173,49 @@ fn what_is_left_at_the_end_is_caught() {
     stage.good(&["drained"]);
 }
 
-#[test]
-fn beliefs_that_overlap_are_caught() {
+/// Two clients that hold the lock at one time, as their demands let them.
+fn both(demands: [(Demand, Believed); 2]) -> Stage {
     let mut stage = Stage::new();
     let (ann, bob) = (stage.open("ann", 5_000), stage.open("bob", 5_000));
-    let token = stage.granted("ann", ann, 1, "lock", Demand::Mutex);
-    believes(&mut stage, "ann", ann, token, Believed::Mutex);
-    stage.good(&["beliefs"]);
+    let [(one, one_believed), (two, two_believed)] = demands;
+    let token = stage.granted("ann", ann, 1, "lock", one);
+    let other = stage.granted("bob", bob, 1, "lock", two);
+    believes(&mut stage, "ann", ann, token, one_believed);
     stage.now_us += 499;
-    believes(&mut stage, "bob", bob, Token(9), Believed::Mutex);
+    believes(&mut stage, "bob", bob, other, two_believed);
+    stage
+}
+
+#[test]
+fn beliefs_that_overlap_are_caught() {
+    let read = (Demand::RwLock(Mode::Read), Believed::Read);
+    let mut stage = both([read, read]);
+    stage.good(&["beliefs"]);
+    stage.history.beliefs[1].demand = Believed::Write;
     let words =
         ["client bob", "session 3", "object lock", "while client ann session 1 believed so"];
     stage.caught("beliefs", &words);
-    let beliefs = &mut stage.history.beliefs;
-    beliefs[1].from_us += 1;
+    // The end is exclusive.
+    stage.history.beliefs[1].from_us += 1;
     stage.good(&["beliefs"]);
-    // Readers beside each other, permits up to the limit.
-    let beliefs = &mut stage.history.beliefs;
-    beliefs[1].from_us -= 1;
-    (beliefs[0].demand, beliefs[1].demand) = (Believed::Read, Believed::Read);
+    let permits =
+        |weight, limit| (Demand::Permits { weight, limit }, Believed::Permits { weight, limit });
+    let mut stage = both([permits(2, 3), permits(1, 3)]);
     stage.good(&["beliefs"]);
-    let beliefs = &mut stage.history.beliefs;
-    beliefs[0].demand = Believed::Permits { weight: 2, limit: 3 };
-    beliefs[1].demand = Believed::Permits { weight: 2, limit: 3 };
+    stage.history.beliefs[1].demand = permits(2, 3).1;
     stage.caught("beliefs", &["client bob", "2 permits", "2 of 3"]);
+}
+
+#[test]
+fn a_belief_that_the_log_does_not_bear_out_is_caught() {
+    let read = (Demand::RwLock(Mode::Read), Believed::Read);
+    let mut stage = both([read, read]);
+    let token = stage.history.beliefs[0].token;
+    stage.history.beliefs[0].token = Token(99);
+    stage.caught("beliefs", &["client ann", "token 99", "granted to nobody"]);
+    stage.history.beliefs[0].token = token;
+    stage.history.beliefs[1].token = token;
+    stage.caught("beliefs", &["client bob", "granted to session 1"]);
 }
 
 #[test]
