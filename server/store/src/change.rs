@@ -17,16 +17,27 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Roughly what it occupies in memory and on disk, for limits.
+    /// What it occupies in memory and on disk, at most, for limits.
     pub(crate) fn bytes(&self) -> usize {
-        const RECORD_BYTES: usize = 64;
+        // Of a record beside the payload: kind, position, lengths and checksum.
+        const RECORD_BYTES: usize = 96;
         match self {
             Change::Append(entries) => {
                 entries.iter().map(|entry| entry.payload.len() + RECORD_BYTES).sum()
             }
-            Change::Vote(_) | Change::Committed(_) | Change::Truncate { .. } | Change::Purge(_) => {
-                RECORD_BYTES
-            }
+            Change::Vote(_) | Change::Committed(_) | Change::Truncate { .. } => RECORD_BYTES,
+            Change::Purge(_) => 2 * RECORD_BYTES,
+            Change::Barrier => 0,
+        }
+    }
+
+    /// Records that it becomes, at most.
+    pub(crate) fn records(&self) -> usize {
+        match self {
+            Change::Append(entries) => entries.len(),
+            Change::Vote(_) | Change::Committed(_) | Change::Truncate { .. } => 1,
+            // An uncommitted end of a higher term is truncated first.
+            Change::Purge(_) => 2,
             Change::Barrier => 0,
         }
     }

@@ -18,6 +18,7 @@ mod snapshot_store;
 mod snapshot_writer;
 mod wal;
 mod wal_codec;
+mod wal_files;
 mod wal_open;
 mod wal_record;
 mod wal_scan;

@@ -22,6 +22,9 @@ pub(crate) const SEARCH_BYTES_MAX: usize = 64 << 20;
 /// Bytes that may wait for the disk; beyond it `append` blocks its caller.
 pub(crate) const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 
+/// A batch of so many bytes is encoded by whoever queued it, a few tens of microseconds; a larger one by the writer's thread.
+pub(crate) const AT_ONCE_BYTES_MAX: usize = 64 << 10;
+
 /// The newest entries, kept where readers find them without meeting the writer.
 pub(crate) const TAIL_BYTES: usize = 8 << 20;
 pub(crate) const TAIL_ENTRIES: usize = 32 << 10;

@@ -1,6 +1,6 @@
-//! The log in real files: `LogStore` over raft-log, behind one writer thread that keeps one flush outstanding.
+//! The log in real files: `LogStore` over raft-log, with one flush outstanding.
 //!
-//! Callers change memory under a short lock and queue; only the writer (`wal_writer`) touches raft-log's write side.
+//! Callers change memory under a short lock and queue; how that comes to raft-log and to the disk is `wal_writer`'s matter.
 //! A failed write or fsync ends the log for good: nothing here may ever retry one.
 
 use std::fs::File;
@@ -19,7 +19,10 @@ use crate::planted::planted;
 use crate::port::{LogEntry, LogPosition, LogState, LogStore, OnDurable, StoredVote};
 use crate::rules;
 use crate::wal_codec::WalTypes;
+use crate::wal_files::Files;
+use crate::wal_open::WalOptions;
 use crate::wal_tail::{Budget, Tail};
+use crate::wal_writer::{at_once, hand_over, is_in_callback};
 
 /// A durable log. Clones share it; the last one to go flushes, stops the writer and releases the directory.
 #[derive(Clone)]
@@ -42,7 +45,8 @@ pub(crate) struct Shared {
     pub(crate) work: Condvar,
     /// Appenders wait here for room.
     room: Condvar,
-    pub(crate) files: RwLock<RaftLog<WalTypes>>,
+    /// None: closed, which no handle sees.
+    pub(crate) files: RwLock<Option<Files>>,
     failed: watch::Sender<Option<LogFailure>>,
 }
 
@@ -57,6 +61,8 @@ pub(crate) struct Memory {
     pub(crate) queue: Vec<Job>,
     /// Bytes queued or being written.
     pub(crate) unsynced_bytes: usize,
+    /// A batch is on its way to the disk.
+    pub(crate) writing: bool,
     /// Somebody waits for a flush.
     pub(crate) flush_wanted: bool,
     pub(crate) closing: bool,
@@ -73,7 +79,7 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn files(&self) -> RwLockReadGuard<'_, RaftLog<WalTypes>> {
+    fn files(&self) -> RwLockReadGuard<'_, Option<Files>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -84,15 +90,20 @@ impl Shared {
         self.work.wait(memory).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer wrote everything up to `last` and the disk has it: makes room for more.
+    /// A batch ended, everything up to `last` is on disk: makes room for more, and lets the next batch go.
     pub(crate) fn written(&self, bytes: usize, last: Option<u64>) {
         let mut memory = self.memory();
+        memory.writing = false;
         memory.unsynced_bytes -= bytes;
         // What is queued behind a truncation may have indexes that raft-log still knows as other entries.
         let queued = memory.queue.iter().filter_map(|job| job.change.first_index()).min();
         let below = last.map_or(0, |last| last + 1).min(queued.unwrap_or(u64::MAX));
         memory.tail.trim(below);
+        let has_more = memory.flush_wanted || memory.closing;
         drop(memory);
+        if has_more {
+            self.work.notify_one();
+        }
         self.room.notify_all();
     }
 
@@ -102,8 +113,12 @@ impl Shared {
         if memory.failure.is_none() {
             memory.failure = Some(failure.clone());
         }
+        memory.writing = false;
+        memory.flush_wanted = false;
         let waiting = std::mem::take(&mut memory.queue);
         drop(memory);
+        // It may be waiting for the end of what failed to close the log.
+        self.work.notify_one();
         self.failed.send_if_modified(|seen| {
             let first = seen.is_none();
             if first {
@@ -116,9 +131,23 @@ impl Shared {
     }
 }
 
+impl Memory {
+    /// Everything queued, to be handed over; the caller has seen that nothing is on its way.
+    pub(crate) fn take_batch(&mut self) -> Vec<Job> {
+        let jobs = std::mem::take(&mut self.queue);
+        self.flush_wanted = false;
+        self.writing = !jobs.is_empty();
+        jobs
+    }
+}
+
 impl Wal {
     /// Takes over an opened raft-log and starts the writer.
-    pub(crate) fn start(files: RaftLog<WalTypes>, lock: File) -> io::Result<Self> {
+    pub(crate) fn start(
+        files: RaftLog<WalTypes>,
+        options: &WalOptions,
+        lock: File,
+    ) -> io::Result<Self> {
         let found = files.log_state();
         let last = found.last().copied();
         let first = match files.read(0, u64::MAX).next().transpose()? {
@@ -138,6 +167,7 @@ impl Wal {
             generation: 0,
             queue: Vec::new(),
             unsynced_bytes: 0,
+            writing: false,
             flush_wanted: false,
             closing: false,
             failure: None,
@@ -146,7 +176,7 @@ impl Wal {
             memory: Mutex::new(memory),
             work: Condvar::new(),
             room: Condvar::new(),
-            files: RwLock::new(files),
+            files: RwLock::new(Some(Files::new(files, options.clone()))),
             failed: watch::Sender::new(None),
         });
         let writer = crate::wal_writer::spawn(Arc::clone(&shared))?;
@@ -160,7 +190,7 @@ impl Wal {
 
     /// Bytes of log on disk, purged entries of chunks that are still in use included.
     pub fn disk_bytes(&self) -> u64 {
-        self.shared().files().on_disk_size()
+        self.shared().files().as_ref().map_or(0, |files| files.log.on_disk_size())
     }
 
     fn shared(&self) -> &Shared {
@@ -181,8 +211,19 @@ impl Wal {
         memory.unsynced_bytes += change.bytes();
         memory.queue.push(Job { change, done: Some(done) });
         memory.flush_wanted = true;
-        drop(memory);
-        self.shared().work.notify_one();
+        if memory.writing {
+            // Its end finds that there is more.
+            return Ok(());
+        }
+        let shared = &self.owner.shared;
+        match at_once(shared, &memory) {
+            Some(files) => {
+                let jobs = memory.take_batch();
+                drop(memory);
+                hand_over(shared, files, jobs);
+            }
+            None => shared.work.notify_one(),
+        }
         Ok(())
     }
 
@@ -233,6 +274,13 @@ impl Wal {
         Ok(Some(entries))
     }
 
+    fn position_in_files(&self, index: u64) -> io::Result<Option<LogPosition>> {
+        let files = self.shared().files();
+        let Some(files) = files.as_ref() else { return Ok(None) };
+        let found = files.log.read(index, index + 1).next().transpose()?;
+        Ok(found.map(|(position, _)| position))
+    }
+
     /// Collects entries from raft-log; false when one was missing.
     fn read_files(
         &self,
@@ -241,8 +289,9 @@ impl Wal {
         into: &mut Vec<LogEntry>,
     ) -> io::Result<bool> {
         let files = self.shared().files();
+        let Some(files) = files.as_ref() else { return Ok(false) };
         let mut expected = range.start;
-        for found in files.read(range.start, range.end) {
+        for found in files.log.read(range.start, range.end) {
             let (position, payload) = found?;
             if expected != position.index {
                 return Ok(false);
@@ -321,10 +370,7 @@ impl LogStore for Wal {
             let tail = &memory.tail;
             let position_of = |index| match tail.position(index) {
                 Some(position) => Ok(Some(position)),
-                None => {
-                    let found = self.shared().files().read(index, index + 1).next().transpose()?;
-                    Ok(found.map(|(position, _)| position))
-                }
+                None => self.position_in_files(index),
             };
             let from = rules::truncate_after(&mut memory.state, last, position_of)?;
             let Some(from) = from else {
@@ -354,8 +400,8 @@ impl Drop for Owner {
         self.shared.memory().closing = true;
         self.shared.work.notify_one();
         if let Some(writer) = self.writer.take()
-            // A callback may own the last handle, and then this is the writer itself.
-            && writer.thread().id() != std::thread::current().id()
+            // A callback may own the last handle, and the writer waits for the end of callbacks.
+            && !is_in_callback()
             && writer.join().is_err()
         {
             tracing::error!("the log's writer panicked");

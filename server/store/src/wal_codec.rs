@@ -5,13 +5,13 @@
 use std::cmp::Ordering;
 use std::io;
 use std::io::Read as _;
-use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 use raft_log::codeq::{Decode, Encode};
 
 use crate::port::{LogPosition, StoredVote};
 use crate::rules;
+use crate::wal_writer::Completion;
 
 /// The types that raft-log is instantiated with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl raft_log::Types for WalTypes {
     type LogId = LogPosition;
     type LogPayload = WalPayload;
     type Vote = WalVote;
-    type Callback = SyncSender<io::Result<()>>;
+    type Callback = Completion;
     type UserData = ();
 
     fn log_index(position: &LogPosition) -> u64 {

@@ -76,7 +76,7 @@ impl Wal {
                 Some(_) => io_error(error),
                 None => WalOpenError::Replay { dir: dir.to_path_buf(), reason: error.to_string() },
             })?;
-        Self::start(files, lock).map_err(io_error)
+        Self::start(files, options, lock).map_err(io_error)
     }
 }
 

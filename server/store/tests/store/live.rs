@@ -131,6 +131,45 @@ fn a_disk_that_fails_closes_the_log_for_good() {
     assert_eq!(log.save_committed(Some(at(1, 0))).unwrap_err().to_string(), errors[0]);
 }
 
+/// A small write that meets an idle disk is handed over by its caller, others by the writer, some make a new chunk.
+#[test]
+fn whoever_hands_a_write_over_all_come_once_in_order_and_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let (sender, receiver) = mpsc::channel();
+    let mut all = Vec::new();
+    for index in 0..600 {
+        let mut one = entry(1, index);
+        if index % 50 == 7 {
+            one.payload = one.payload.repeat(70_000 / one.payload.len() + 1).into();
+        }
+        all.push(one.clone());
+        let sender = sender.clone();
+        let done = move |result: std::io::Result<()>| {
+            result.unwrap();
+            sender.send((index, std::thread::current().name().map(str::to_owned))).unwrap();
+        };
+        log.append(vec![one], Box::new(done)).unwrap();
+        // Of every ten the first five each meet an idle disk, the others come while one is written.
+        if index % 10 < 5 {
+            wait(log.save_vote(vote(2 + index, 1, true))).unwrap();
+        }
+    }
+    wait(log.save_vote(vote(1_000, 1, true))).unwrap();
+    let called: Vec<_> = receiver.try_iter().collect();
+    assert_eq!(
+        called.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
+        (0..600).collect::<Vec<_>>()
+    );
+    // Each change of threads costs: nobody is woken to call somebody else's callback.
+    let threads: std::collections::BTreeSet<_> = called.into_iter().map(|(_, name)| name).collect();
+    assert_eq!(threads.len(), 1, "{threads:?}");
+    drop(log);
+    let log = open(dir.path());
+    assert_eq!(read_all(&log), all);
+    assert_eq!(log.state().vote, Some(vote(1_000, 1, true)));
+}
+
 #[test]
 fn a_callback_that_panics_leaves_nobody_waiting() {
     let dir = tempfile::tempdir().unwrap();
