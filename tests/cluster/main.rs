@@ -4,6 +4,7 @@ mod bad_days;
 mod disk;
 mod failover;
 mod identity;
+mod members;
 mod restart;
 mod service;
 mod snapshots;

@@ -19,6 +19,7 @@ use crate::counters::count;
 use crate::failure::Fatal;
 use crate::formation;
 use crate::identity::Myself;
+use crate::membership::Membership;
 use crate::snapshots::WeakSnapshots;
 use crate::state_machine::StateMachine;
 use crate::types::{LogId, SnapshotMeta, TypeConfig, Vote};
@@ -31,6 +32,7 @@ pub struct PeerEndpoint {
     /// A connection may outlive the node, whose files must be closed by then.
     snapshots: WeakSnapshots,
     heard: Heard,
+    membership: Membership,
     stopping: CancellationToken,
     /// One snapshot comes in at a time, from its header to the end of its installation.
     installing: Arc<Semaphore>,
@@ -44,12 +46,14 @@ impl PeerEndpoint {
         raft: Raft<TypeConfig, StateMachine>,
         snapshots: WeakSnapshots,
         heard: Heard,
+        membership: Membership,
         stopping: CancellationToken,
         broken: watch::Sender<Option<Fatal>>,
     ) -> PeerServiceServer<Self> {
         let installing = Arc::new(Semaphore::new(1));
-        let own = Self { myself, raft, snapshots, heard, stopping, installing, broken };
-        PeerServiceServer::new(own)
+        let endpoint =
+            Self { myself, raft, snapshots, heard, membership, stopping, installing, broken };
+        PeerServiceServer::new(endpoint)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -255,5 +259,19 @@ impl PeerService for PeerEndpoint {
         let transfer = wire::from_transfer_request(request.into_inner())?;
         let answer = self.raft.handle_transfer_leader(transfer).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_response(&answer)))
+    }
+
+    async fn join(
+        &self,
+        request: Request<proto::JoinRequest>,
+    ) -> Result<Response<proto::JoinResponse>, Status> {
+        Ok(Response::new(self.membership.answer_join(request.into_inner()).await))
+    }
+
+    async fn attend(
+        &self,
+        request: Request<proto::AttendRequest>,
+    ) -> Result<Response<proto::AttendResponse>, Status> {
+        Ok(Response::new(self.membership.answer_attend(request.into_inner()).await))
     }
 }

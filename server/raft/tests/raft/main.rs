@@ -3,6 +3,8 @@
 mod alone;
 mod codec;
 mod forged;
+mod joining;
+mod members;
 mod samples;
 mod snapshots;
 mod storage;
