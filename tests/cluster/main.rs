@@ -1,8 +1,11 @@
 //! Three real processes: what a cluster survives, and what it refuses.
 
+mod backup;
 mod bad_days;
 mod disk;
 mod failover;
 mod identity;
+mod recover;
 mod restart;
 mod service;
+mod versions;

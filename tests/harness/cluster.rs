@@ -129,6 +129,11 @@ impl Cluster {
         (0..self.size()).map(|node| self.endpoint(node)).collect::<Vec<_>>().join(",")
     }
 
+    /// How a node runs from its next start on.
+    pub fn seat(&mut self, node: usize, seat: Seat) {
+        self.seats[node] = seat;
+    }
+
     /// Starts a node that is down; its data is where it was.
     pub fn restart(&mut self, node: usize) {
         let list = self.list();

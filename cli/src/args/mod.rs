@@ -1,5 +1,6 @@
 //! The command line: names, help texts and values, nothing that acts.
 
+mod backup;
 mod holds;
 mod objects;
 mod run;
@@ -10,6 +11,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use backup::{
+    BackupArgs, BackupCommand, NewClusterArgs, RecoverArgs, RestoreArgs, SaveArgs, SnapshotArgs,
+    SnapshotCommand,
+};
 pub(crate) use holds::{ElectArgs, LockArgs, OnceArgs, RwlockArgs, SemArgs};
 pub(crate) use objects::{
     BarrierArgs, CounterArgs, CounterCommand, GateArgs, GuardArgs, LatchArgs, PatienceArgs,
@@ -84,6 +89,9 @@ pub(crate) enum Command {
     Transfer(TransferArgs),
     Delete(DeleteArgs),
     StepDown(StepDownArgs),
+    Snapshot(SnapshotArgs),
+    Backup(BackupArgs),
+    Recover(RecoverArgs),
     Health(HealthArgs),
     Bench(BenchArgs),
     Completions(CompletionsArgs),

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod completions;
 mod connect;
@@ -11,6 +12,7 @@ pub(crate) mod locks;
 pub(crate) mod objects;
 pub(crate) mod once;
 pub(crate) mod operator;
+pub(crate) mod rebirth;
 mod run;
 pub(crate) mod serve;
 pub(crate) mod sessions;

@@ -23,14 +23,21 @@ pub enum StartError {
     OtherCluster { dir: String, found: String, wanted: String },
     #[error(
         "the data directory {dir} knows who it is, but its {what} is gone: what this node promised its peers is lost, so it must \
-         not vote as {name:?} any more; remove the directory and join the cluster again as a new node, or restore it"
+         not vote as {name:?} any more; remove the directory and join the cluster again as a new node, or, where there is no cluster any more, restore a backup into an empty directory with `conclave snapshot restore FILE --data-dir DIR \
+         --name {name}`"
     )]
     DataGone { dir: String, name: String, what: &'static str },
     #[error(
         "no snapshot in {dir} can be read and the log does not reach back to the beginning: {reason}; \
-         with peers, remove the directory and join again as a new node; alone, restore a backup"
+         with peers, remove the directory and join again as a new node; alone, restore a backup into an empty directory with \
+         `conclave snapshot restore FILE --data-dir DIR --name NODE`"
     )]
     Unrecoverable { dir: String, reason: String },
+    #[error(
+        "the data directory {dir} was left behind by a restore or a recovery that did not finish; after a restore remove the \
+         directory and restore again, after a recovery the old data is in its folder before-recovery-*: move it back and recover again"
+    )]
+    Unfinished { dir: String },
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
@@ -38,7 +45,8 @@ pub enum StartError {
     #[error(transparent)]
     Log(#[from] WalOpenError),
     #[error(
-        "{0}; with peers, remove the data directory and join again as a new node; alone, restore a backup"
+        "{0}; with peers, remove the data directory and join again as a new node; alone, restore a backup into an empty directory \
+         with `conclave snapshot restore FILE --data-dir DIR --name NODE`"
     )]
     Snapshots(#[from] SnapshotOpenError),
     #[error("cannot read the snapshots: {0}")]

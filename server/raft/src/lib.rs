@@ -2,6 +2,7 @@
 
 mod alarms;
 mod answer;
+mod backup;
 mod clock;
 mod codec;
 mod config;
@@ -28,6 +29,7 @@ mod proposer;
 mod quorum;
 mod read;
 mod reader;
+mod rebirth;
 mod retention;
 mod ring;
 mod schedule;
@@ -42,6 +44,9 @@ mod watchdog;
 mod watcher;
 
 pub use answer::{Decided, LeaderHint, Leadership, NotLeader, ProposeError};
+pub use conclave_store::BACKUP_FORMAT;
+
+pub use backup::{Backup, BackupError, BackupInfo, CheckedBackup};
 pub use clock::{Clock, ManualClock, Moment, RealClock};
 pub use config::{Member, NodeConfig, Retention, Storage, Timing};
 pub use counters::ClockCounters;
@@ -50,9 +55,10 @@ pub use failure::{Fatal, StartError, StepDownError};
 pub use feed::{Feed, FeedSender, Notice};
 pub use hub::{Hub, Reply, WaitAnswer, WaitTicket};
 pub use keepalive::{KeepAliveAck, KeepAliveError, Losses};
-pub use network::PeerEndpoint;
+pub use network::{PeerEndpoint, Protocols};
 pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};
+pub use rebirth::{Begun, NewCluster, QUIET_MS_MIN, RebirthError, Survivor, restore};
 pub use ring::RING_EVENTS_MAX;
 pub use status::{ClusterStatus, NodeStatus, Role};
 pub use watcher::{Interest, Missed, NotedEvent, Position, Watcher};

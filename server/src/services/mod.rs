@@ -6,6 +6,7 @@ mod election;
 mod lock;
 mod object;
 mod session;
+mod snapshot;
 mod watch;
 
 use conclave_machine::{Kind, Machine, Name, Refusal};
@@ -16,6 +17,7 @@ pub(crate) use election::Elections;
 pub(crate) use lock::Locks;
 pub(crate) use object::Objects;
 pub(crate) use session::{Sessions, compare_and_raise, is_known, ttl_ms};
+pub(crate) use snapshot::Snapshots;
 pub(crate) use watch::Watches;
 
 use crate::status::Failure;

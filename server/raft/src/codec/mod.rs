@@ -3,6 +3,7 @@
 //!
 //! In front of every message stand two bytes: the version of the format and what kind of message follows.
 
+mod backup;
 mod call;
 mod command;
 mod demand;
@@ -14,6 +15,7 @@ mod record;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 
+pub(crate) use backup::{decode_backup_header, encode_backup_header};
 pub use command::{BatchBuilder, DecodedBatch, decode_batch, encode_command};
 pub use membership::MemberNode;
 pub(crate) use membership::{decode_membership, encode_membership};
@@ -33,6 +35,7 @@ pub(crate) enum Kind {
     Membership,
     SnapshotMeta,
     Record,
+    Backup,
 }
 
 impl Kind {
@@ -43,6 +46,7 @@ impl Kind {
             Self::Membership => 2,
             Self::SnapshotMeta => 3,
             Self::Record => 4,
+            Self::Backup => 5,
         }
     }
 
@@ -53,6 +57,7 @@ impl Kind {
             2 => Some(Self::Membership),
             3 => Some(Self::SnapshotMeta),
             4 => Some(Self::Record),
+            5 => Some(Self::Backup),
             _ => None,
         }
     }

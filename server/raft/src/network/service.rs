@@ -7,7 +7,7 @@ use conclave_proto::internal::v1::peer_service_server::{PeerService, PeerService
 use futures::stream::{BoxStream, StreamExt as _};
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -31,6 +31,8 @@ pub struct PeerEndpoint {
     stopping: CancellationToken,
     /// One snapshot comes in at a time.
     installing: Arc<Semaphore>,
+    /// Why a peer was refused last.
+    refused: watch::Sender<String>,
 }
 
 impl PeerEndpoint {
@@ -42,15 +44,30 @@ impl PeerEndpoint {
         stopping: CancellationToken,
     ) -> PeerServiceServer<Self> {
         let installing = Arc::new(Semaphore::new(1));
-        PeerServiceServer::new(Self { myself, raft, snapshots, heard, stopping, installing })
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+        let refused = watch::Sender::default();
+        PeerServiceServer::new(Self {
+            myself,
+            raft,
+            snapshots,
+            heard,
+            stopping,
+            installing,
+            refused,
+        })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Lets peers of this cluster pass.
     fn admit<T>(&self, request: &Request<T>) -> Result<Parties, Status> {
-        let answerer = Answerer { cluster: self.myself.cluster(), id: self.myself.id() };
-        let parties = answerer.admit(request.metadata())?;
+        let (cluster, id) = (self.myself.cluster(), self.myself.id());
+        let answerer = Answerer { cluster, id, protocols: self.myself.protocols() };
+        let parties = answerer.admit(request.metadata()).inspect_err(|status| {
+            // The same is said again and again for as long as the caller is there.
+            if self.refused.send_if_modified(|said| replace_if_other(said, status.message())) {
+                tracing::warn!(reason = status.message(), "a peer is refused");
+            }
+        })?;
         self.heard.note(parties.from);
         Ok(parties)
     }
@@ -61,7 +78,7 @@ impl PeerEndpoint {
     }
 
     async fn begun(&self) -> Result<bool, Status> {
-        self.raft.is_initialized().await.map_err(stopped)
+        formation::begun(&self.raft).await.map_err(stopped)
     }
 }
 
@@ -69,6 +86,14 @@ impl PeerEndpoint {
 fn higher_vote(raft: &Raft<TypeConfig, StateMachine>, vote: &Vote) -> Option<Vote> {
     let own = raft.server_metrics().borrow_watched().vote;
     (*vote < own).then_some(own)
+}
+
+fn replace_if_other(said: &mut String, now: &str) -> bool {
+    let other = said != now;
+    if other {
+        now.clone_into(said);
+    }
+    other
 }
 
 fn stopped(error: impl std::fmt::Display) -> Status {
