@@ -12,7 +12,7 @@ mod voice;
 
 use std::process::ExitCode;
 
-use args::{Arguments, BenchCommand, Command};
+use args::{Arguments, BenchCommand, Command, SnapshotCommand};
 use clap::{CommandFactory as _, Parser as _};
 use failure::{Failure, code};
 use tokio::runtime::{Builder, Runtime};
@@ -71,6 +71,14 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
             one_thread()?.block_on(commands::operator::step_down(&global, &args))
         }
         Command::Member(args) => one_thread()?.block_on(commands::member::run(&global, &args)),
+        Command::Snapshot(args) => match args.what {
+            SnapshotCommand::Save(args) => {
+                one_thread()?.block_on(commands::backup::save(&global, &args))
+            }
+            SnapshotCommand::Restore(args) => commands::rebirth::restore(&global, &args),
+        },
+        Command::Backup(args) => commands::backup::run(&global, &args),
+        Command::Recover(args) => commands::rebirth::recover(&global, &args),
         Command::Bench(args) => {
             let BenchCommand::Lock(args) = args.what;
             many_threads()?.block_on(commands::bench::lock(&global, &args))

@@ -12,6 +12,7 @@ use crate::election::ElectionView;
 use crate::error::Error;
 use crate::ids::{SessionId, Token, Version};
 use crate::rpc::{Repeat, Rpc};
+use crate::snapshot::SnapshotBytes;
 use crate::view::{
     Checked, ClusterStatus, EndpointStatus, Forced, LeaderView, ObjectList, ObjectView, Resized,
     SessionDetails, SessionList, Sort,
@@ -328,6 +329,17 @@ impl Admin {
             async move { AdminServiceClient::new(channel).step_down(request).await }
         });
         answer.await.map(|answer| answer.into_inner().leader.map(LeaderView::from))
+    }
+
+    /// Begins a backup: a consistent cut of everything (linearizable), to be written to a file.
+    ///
+    /// # Errors
+    /// As [`Admin`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn save_snapshot(&self) -> Result<SnapshotBytes, Error> {
+        SnapshotBytes::begin(&self.rpc).await
     }
 
     /// Whether that token holds that name at this moment (linearizable).

@@ -55,6 +55,7 @@ mod rpc;
 mod rwlock;
 mod semaphore;
 mod session;
+mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -96,6 +97,7 @@ pub use crate::semaphore::{Semaphore, SemaphorePermit};
 pub use crate::session::{
     Contention, HoldWatch, ResumeBuilder, Resumed, Session, SessionBuilder, UnadoptedHold,
 };
+pub use crate::snapshot::SnapshotBytes;
 pub use crate::state::{Lost, LostReason, SessionEnd, SessionState};
 pub use crate::value::Value;
 pub use crate::view::{

@@ -1,5 +1,6 @@
 //! The server of Conclave: it speaks for one node. Requests are parsed once, decided below, answered once; nothing here decides.
 
+pub mod backup;
 mod bind;
 mod config;
 mod convert;

@@ -78,6 +78,11 @@ pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// A node that is behind what a watcher has seen elsewhere gets this long to catch up.
 pub(crate) const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
+/// Backups taken at one time: each keeps what changes meanwhile in memory twice.
+pub(crate) const SAVES_MAX: usize = 2;
+/// Chunks of a backup, some 32 KiB each, that are made before its reader has taken the first of them.
+pub(crate) const SAVE_CHUNKS_AHEAD: usize = 16;
+
 /// A graceful stop takes at most this long.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// A forwarded call's connection to the leader is given up after this time.

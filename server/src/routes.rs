@@ -9,6 +9,7 @@ use conclave_proto::v1::lock_service_server::LockServiceServer;
 use conclave_proto::v1::membership_service_server::MembershipServiceServer;
 use conclave_proto::v1::object_service_server::ObjectServiceServer;
 use conclave_proto::v1::session_service_server::SessionServiceServer;
+use conclave_proto::v1::snapshot_service_server::SnapshotServiceServer;
 use conclave_proto::v1::watch_service_server::WatchServiceServer;
 use tonic::Status;
 use tonic::service::Routes;
@@ -18,7 +19,7 @@ use crate::health::Health;
 use crate::http;
 use crate::limits::{ANSWER_BYTES_MAX, CLIENT_MESSAGE_BYTES_MAX};
 use crate::listener::ConnectionCount;
-use crate::services::{Admin, Elections, Locks, Members, Objects, Sessions, Watches};
+use crate::services::{Admin, Elections, Locks, Members, Objects, Sessions, Snapshots, Watches};
 
 /// What the listener for clients serves.
 const SERVICES: &[&str] = &[
@@ -29,6 +30,7 @@ const SERVICES: &[&str] = &[
     "conclave.v1.WatchService",
     "conclave.v1.AdminService",
     "conclave.v1.MembershipService",
+    "conclave.v1.SnapshotService",
     "grpc.health.v1.Health",
 ];
 
@@ -92,6 +94,10 @@ fn public(edge: &Edge) -> Routes {
         MembershipServiceServer::new(Members::new(edge.clone()))
             .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(ANSWER_BYTES_MAX),
+    )
+    .add_service(
+        SnapshotServiceServer::new(Snapshots::new(edge.clone()))
+            .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
     )
 }
 

@@ -182,6 +182,7 @@ fn node_config(
         storage: config.storage.clone(),
         timing: config.timing,
         retention: config.retention,
+        protocols: config.protocols,
     }
 }
 

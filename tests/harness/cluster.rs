@@ -149,6 +149,11 @@ impl Cluster {
         self.seats[node].client_road.clone().unwrap_or_else(|| self.endpoint(node))
     }
 
+    /// How a node runs from its next start on.
+    pub fn seat(&mut self, node: usize, seat: Seat) {
+        self.seats[node] = seat;
+    }
+
     /// Starts a node that is down; its data is where it was.
     pub fn restart(&mut self, node: usize) {
         let list = self.list();

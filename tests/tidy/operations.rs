@@ -9,7 +9,10 @@ use crate::{report, root};
 /// Whose errors end a node or keep it from starting.
 const OF_ERRORS: &[&str] = &[
     "server/src/error.rs",
+    "server/raft/src/backup.rs",
     "server/raft/src/failure.rs",
+    "server/raft/src/rebirth.rs",
+    "server/store/src/backup_file.rs",
     "server/store/src/directory.rs",
     "server/store/src/failure.rs",
     "server/store/src/identity.rs",

@@ -1,5 +1,6 @@
 //! The command line: names, help texts and values, nothing that acts.
 
+mod backup;
 mod holds;
 mod member;
 mod objects;
@@ -11,6 +12,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use backup::{
+    BackupArgs, BackupCommand, NewClusterArgs, RecoverArgs, RestoreArgs, SaveArgs, SnapshotArgs,
+    SnapshotCommand,
+};
 pub(crate) use holds::{ElectArgs, LockArgs, OnceArgs, RwlockArgs, SemArgs};
 pub(crate) use member::{
     MemberAddArgs, MemberArgs, MemberCommand, MemberListArgs, MemberPromoteArgs, MemberRemoveArgs,
@@ -89,6 +94,9 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     StepDown(StepDownArgs),
     Member(MemberArgs),
+    Snapshot(SnapshotArgs),
+    Backup(BackupArgs),
+    Recover(RecoverArgs),
     Health(HealthArgs),
     Bench(BenchArgs),
     Completions(CompletionsArgs),

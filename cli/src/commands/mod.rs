@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod awaited;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod completions;
 mod connect;
@@ -13,6 +14,7 @@ pub(crate) mod member;
 pub(crate) mod objects;
 pub(crate) mod once;
 pub(crate) mod operator;
+pub(crate) mod rebirth;
 mod run;
 pub(crate) mod serve;
 pub(crate) mod sessions;

@@ -147,7 +147,7 @@ impl Machine {
                 // A gate begins closed, and of a barrier's parties this is the first.
                 None => matches!(item.demand, Demand::Gate | Demand::Arrive { .. }),
             };
-            if blocked || stands_aside {
+            if blocked || stands_aside || self.quiet.is_some() {
                 return Meets::Blocked(item.name.clone());
             }
         }

@@ -206,6 +206,8 @@ pub enum Timer {
     Preempt(SessionId, Token),
     /// The result of a once is forgotten.
     Retention(Name),
+    /// A cluster that began with an older one's state has been quiet for long enough: grants are made.
+    Quiet,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -195,10 +195,15 @@ impl Fnv {
             objects,
             holds,
             waiters,
+            quiet,
         } = *header;
         self.tag(1);
         self.numbers(&[u64::from(version), revision, counter, last_stamp_ms]);
         self.numbers(&[sessions, objects, holds, waiters]);
+        if let Some(quiet) = quiet {
+            self.tag(9);
+            self.numbers(&[quiet.generation.0, quiet.after_ms]);
+        }
     }
 
     fn session(&mut self, session: &SessionRecord) {

@@ -29,6 +29,7 @@ impl Machine {
                 self.end_if_deaf(entry, id);
             }
             Timer::Retention(name) => self.forget(entry, &name),
+            Timer::Quiet => self.end_quiet(entry),
             Timer::Adoption(id) => {
                 let session = self.live(id).expect("its timer runs");
                 let unadopted = session.holds.values().filter(|hold| hold.unadopted);
@@ -51,6 +52,7 @@ impl Machine {
             Timer::Adoption(id) => self.live(*id)?.adoption,
             Timer::Preempt(id, token) => self.hold_of_session(*id, *token)?.preempt,
             Timer::Retention(name) => Some(self.retention_of(name)?.timer),
+            Timer::Quiet => Some(self.quiet?.generation),
             Timer::HoldEnd(id, token) => {
                 self.hold_of_session(*id, *token).filter(|hold| ends_by_time(hold))?.timer
             }
@@ -84,7 +86,7 @@ impl Machine {
             let timer = Timer::Retention(name.clone());
             Some(TimerSet { timer, generation: done.timer, after_ms: done.retention_ms })
         });
-        sessions.chain(holds).chain(results)
+        sessions.chain(holds).chain(results).chain(self.quiet())
     }
 }
 

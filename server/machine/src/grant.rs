@@ -63,6 +63,8 @@ impl Machine {
         if object.queue.is_empty() {
             return Next::Nobody;
         }
+        // Whoever passes has nothing to hold.
+        let quiet = self.quiet.is_some();
         match &object.state {
             State::Barrier { .. } => {
                 if object.trips_with(0) {
@@ -73,6 +75,15 @@ impl Machine {
             }
             State::Latch(_) | State::Gate { .. } | State::Once { done: Some(_), .. } => {
                 if object.state.passes().is_some() { Next::PassAll } else { Next::Nobody }
+            }
+            State::Once { done: None, .. }
+            | State::Mutex
+            | State::RwLock
+            | State::Semaphore(_)
+            | State::Election { .. }
+                if quiet =>
+            {
+                Next::Nobody
             }
             State::Once { attempts, done: None } => self.next_run(object, *attempts),
             State::Election { successor: Some((session, seq)) } if object.holders().is_empty() => {

@@ -9,7 +9,7 @@ use crate::demand::{Campaign, Demand, Items, Mode};
 use crate::ids::{Generation, Seq, SessionId, Token};
 use crate::limits::{
     COUNT_KEYS_MAX, ITEMS_MAX, LOCK_DELAY_MS_MAX, LOSSES_MAX, MAX_HOLD_MS_MAX, PREEMPT_MS_MAX,
-    PROPOSAL_BYTES_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, TTL_MS_MAX, TTL_MS_MIN,
+    PROPOSAL_BYTES_MAX, QUIET_MS_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, TTL_MS_MAX, TTL_MS_MIN,
     VALUE_BYTES_MAX, WINDOW_MAX,
 };
 use crate::machine::Machine;
@@ -18,7 +18,7 @@ use crate::object::Object;
 use crate::outcome::HoldState;
 use crate::query::Counts;
 use crate::queue::{Place, Waiting};
-use crate::record::{HoldRecord, Recorded, WaiterRecord};
+use crate::record::{HoldRecord, Quiet, Recorded, WaiterRecord};
 use crate::session::Session;
 use crate::state::State;
 
@@ -40,6 +40,7 @@ impl Machine {
         ensure!(self.revision.0 < u64::MAX / 2, "the revision is at {}", self.revision);
         self.check_counts()?;
         self.check_numbers()?;
+        self.check_quiet()?;
         for (id, session) in self.sessions.iter() {
             ensure!(*id == session.id, "session {} is kept as {id}", session.id);
             self.check_session(session).map_err(|what| format!("session {id}: {what}"))?;
@@ -105,6 +106,7 @@ impl Machine {
         for (_, object) in self.objects.iter() {
             drawn.extend(object.state.drawn());
         }
+        drawn.extend(self.quiet.map(|quiet| quiet.generation.0));
         drawn.sort_unstable();
         if let Some(last) = drawn.last() {
             ensure!(*last <= self.counter, "{last} was drawn, the counter is {}", self.counter);
@@ -113,6 +115,13 @@ impl Machine {
         for pair in drawn.windows(2) {
             ensure!(pair[0] < pair[1], "{} was drawn twice", pair[0]);
         }
+        Ok(())
+    }
+
+    fn check_quiet(&self) -> Verdict {
+        let Some(Quiet { after_ms, .. }) = self.quiet else { return Ok(()) };
+        ensure!((1..=QUIET_MS_MAX).contains(&after_ms), "a quiet time of {after_ms} ms");
+        ensure!(self.counts.holds == 0, "{} holds in the quiet time", self.counts.holds);
         Ok(())
     }
 

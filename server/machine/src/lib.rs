@@ -37,6 +37,7 @@ mod outcome;
 mod planted;
 mod query;
 mod queue;
+mod rebirth;
 mod record;
 mod records;
 mod restore;
@@ -69,7 +70,7 @@ pub use query::{
     SessionHold, SessionSummary, SessionView, SessionWait, Sort, Statistics, ValueView, WaiterView,
 };
 pub use record::{
-    DoneRecord, HeaderRecord, HoldRecord, ObjectRecord, RECORD_VERSION, Record, Recorded,
+    DoneRecord, HeaderRecord, HoldRecord, ObjectRecord, Quiet, RECORD_VERSION, Record, Recorded,
     RestoreError, SessionRecord, StateRecord, WaiterRecord, WindowRecord,
 };
 pub use value::Value;

@@ -42,6 +42,8 @@ pub const CHAIN_MAX: usize = 64;
 pub const SHARDS: usize = 1024;
 /// Raised over the backup's counter when a backup is restored, so that no token of the lost future is met again.
 pub const RESTORE_COUNTER_GAP: u64 = 1 << 40;
+/// Longest quiet time after a restore, in milliseconds: nobody believes for longer, see `Machine::belief_ms`.
+pub const QUIET_MS_MAX: u64 = TTL_MS_MAX + TTL_MS_MAX / 10 + LOCK_DELAY_MS_MAX;
 /// Objects of one request: a transaction over more is a design of the caller's to be thought over.
 pub const ITEMS_MAX: usize = 64;
 /// What a candidate proclaims, in bytes: an address and a little more, copied to each observer.

@@ -11,6 +11,7 @@ use crate::name::Name;
 use crate::object::{Object, Pressure};
 use crate::outcome::{Outcome, Refusal};
 use crate::query::Counts;
+use crate::record::Quiet;
 use crate::session::Session;
 use crate::shard::Sharded;
 
@@ -21,6 +22,8 @@ pub struct Machine {
     /// The last number drawn: session ids, tokens and generations come from it alone.
     pub(crate) counter: u64,
     pub(crate) last_stamp_ms: u64,
+    /// Of a cluster that began with an older one's state, for a while; nobody holds anything then. None: grants are made.
+    pub(crate) quiet: Option<Quiet>,
     /// Ended ones included, as long as holds of them remain.
     pub(crate) sessions: Sharded<SessionId, Arc<Session>>,
     /// Live sessions by secret.
@@ -43,7 +46,18 @@ pub(crate) struct Entry<'a> {
     pub(crate) unsettled: BTreeSet<Name>,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    pub(crate) fn new(context: &'a Context, events: &'a mut Vec<Event>, machine: &Machine) -> Self {
+        Self {
+            context,
+            events,
+            revision: machine.revision,
+            counter_before: machine.counter,
+            touched: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+        }
+    }
+
     /// Call before the object changes, so that what changed for its holders is known in the end.
     pub(crate) fn touch(&mut self, name: &Name, object: &Object) {
         if self.unsettled.insert(name.clone()) && !self.touched.contains_key(name) {
@@ -85,6 +99,7 @@ impl Machine {
             revision: Revision(0),
             counter: 0,
             last_stamp_ms: 0,
+            quiet: None,
             sessions: Sharded::new(),
             secrets: Sharded::new(),
             objects: Sharded::new(),
@@ -102,14 +117,7 @@ impl Machine {
     ) -> (Revision, Outcome) {
         self.revision = Revision(self.revision.0 + 1);
         self.last_stamp_ms = context.stamp_ms;
-        let mut entry = Entry {
-            context,
-            events,
-            revision: self.revision,
-            counter_before: self.counter,
-            touched: BTreeMap::new(),
-            unsettled: BTreeSet::new(),
-        };
+        let mut entry = Entry::new(context, events, self);
         let answer = self.dispatch(&mut entry, command);
         debug_assert!(
             entry.touched.is_empty() && entry.unsettled.is_empty(),

@@ -53,6 +53,16 @@ pub struct HeaderRecord {
     pub objects: u64,
     pub holds: u64,
     pub waiters: u64,
+    /// None: grants are made.
+    pub quiet: Option<Quiet>,
+}
+
+/// No grant is made before the leader's clock has run for this long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quiet {
+    /// Of the timer that ends it.
+    pub generation: Generation,
+    pub after_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

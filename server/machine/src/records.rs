@@ -44,6 +44,7 @@ impl Machine {
             objects: self.counts.objects,
             holds: self.counts.holds,
             waiters: self.counts.waiters,
+            quiet: self.quiet,
         }
     }
 }

@@ -97,6 +97,7 @@ impl Reader {
         machine.revision = Revision(header.revision);
         machine.counter = header.counter;
         machine.last_stamp_ms = header.last_stamp_ms;
+        machine.quiet = header.quiet;
         Self { machine, bound: BTreeMap::new(), session: None, object: None }
     }
 

@@ -159,7 +159,8 @@ impl Alarms {
                 | Timer::HoldEnd(..)
                 | Timer::MaxHold(..)
                 | Timer::Preempt(..)
-                | Timer::Retention(_),
+                | Timer::Retention(_)
+                | Timer::Quiet,
                 _,
             ) => None,
         };
@@ -194,9 +195,11 @@ impl Slot {
             // The client must have had its chance.
             Timer::Session(_) | Timer::Adoption(_) => self.deadline.max(extended_at + self.after),
             // Counted from a revision, whatever the client does.
-            Timer::HoldEnd(..) | Timer::MaxHold(..) | Timer::Preempt(..) | Timer::Retention(_) => {
-                self.deadline
-            }
+            Timer::HoldEnd(..)
+            | Timer::MaxHold(..)
+            | Timer::Preempt(..)
+            | Timer::Retention(_)
+            | Timer::Quiet => self.deadline,
         }
     }
 }

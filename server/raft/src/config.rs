@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::network::Protocols;
+
 /// Everything that [`Node::start`](crate::Node::start) needs. Addresses are `host:port`.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -25,6 +27,8 @@ pub struct NodeConfig {
     pub storage: Storage,
     pub timing: Timing,
     pub retention: Retention,
+    /// What this node says that its build speaks; only tests say anything else than the default.
+    pub protocols: Protocols,
 }
 
 /// One line of the list of nodes.
@@ -91,6 +95,7 @@ impl NodeConfig {
             storage,
             timing: Timing::default(),
             retention: Retention::default(),
+            protocols: Protocols::default(),
         }
     }
 

@@ -33,15 +33,21 @@ pub enum StartError {
     #[error(
         "the data directory {dir} knows who it is, but its {what} is gone: what this node promised its peers is lost, so it must \
          not vote as {name:?} any more; put the {what} back, or take it out with `conclave member remove {name}`, remove the \
-         directory and start it with --join"
+         directory and start it with --join; where there is no cluster any more, restore a backup into an empty directory with \
+         `conclave snapshot restore FILE --data-dir DIR --name {name}`"
     )]
     DataGone { dir: String, name: String, what: &'static str },
     #[error(
         "no snapshot in {dir} can be read and the log does not reach back to the beginning: {reason}; \
          with peers, take it out with `conclave member remove NAME`, remove the directory and start it with --join; alone, restore \
-         a backup"
+         a backup into an empty directory with `conclave snapshot restore FILE --data-dir DIR --name NODE`"
     )]
     Unrecoverable { dir: String, reason: String },
+    #[error(
+        "the data directory {dir} was left behind by a restore or a recovery that did not finish; after a restore remove the \
+         directory and restore again, after a recovery the old data is in its folder before-recovery-*: move it back and recover again"
+    )]
+    Unfinished { dir: String },
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
@@ -50,7 +56,7 @@ pub enum StartError {
     Log(#[from] WalOpenError),
     #[error(
         "{0}; with peers, take it out with `conclave member remove NAME`, remove the directory and start it with --join; alone, \
-         restore a backup"
+         restore a backup into an empty directory with `conclave snapshot restore FILE --data-dir DIR --name NODE`"
     )]
     Snapshots(#[from] SnapshotOpenError),
     #[error("cannot read the snapshots: {0}")]

@@ -59,6 +59,13 @@ pub(crate) async fn form(myself: &Myself, request: proto::FormRequest) -> Result
     }
 }
 
+/// Whether anything was ever agreed upon here: a vote was given. A log alone is a beginning that nobody has built upon.
+pub(crate) async fn begun(
+    raft: &Raft<TypeConfig, StateMachine>,
+) -> Result<bool, openraft::errors::Fatal<TypeConfig>> {
+    raft.with_raft_state(|state| state.vote_ref().leader_id.term > 0).await
+}
+
 /// Everything that forming needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Formation {
@@ -79,7 +86,7 @@ impl Formation {
             let mut answered: Vec<_> =
                 answers.iter().filter_map(|(_, answer)| answer.clone()).collect();
             answered.extend(self.ask_members().await);
-            let begun = self.raft.is_initialized().await.map_err(|error| core(&error))?;
+            let begun = begun(&self.raft).await.map_err(|error| core(&error))?;
             self.check_belonging(&answered, begun)?;
             // A restarted node remembers a leader; that it still belongs there, only a peer can say.
             if self.is_settled() && (self.is_alone() || self.is_among_its_own(&answered)) {
@@ -239,6 +246,11 @@ impl Formation {
             nodes.insert(id, node);
         }
         tracing::info!(cluster = format!("{cluster:032x}"), ?nodes, "the cluster begins");
+        if self.raft.is_initialized().await.map_err(|error| core(&error))? {
+            // Its log has a beginning: of a backup that was restored, or of a formation that a crash broke off.
+            self.raft.runtime_config().elect(true);
+            return Ok(());
+        }
         self.raft.initialize(nodes).await.map_err(|error| core(&error))
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use conclave_store::{Identity, IdentityError};
 
 use crate::config::Member;
+use crate::network::Protocols;
 use crate::types::MemberNode;
 
 /// A cheap handle.
@@ -30,6 +31,7 @@ struct Shared {
     token: String,
     client_address: String,
     peer_address: String,
+    protocols: Protocols,
 }
 
 /// Why a cluster id was not taken.
@@ -58,12 +60,17 @@ impl Myself {
             token: config.token.clone(),
             client_address: config.client_address.clone(),
             peer_address: config.peer_address.clone(),
+            protocols: config.protocols,
         };
         Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn id(&self) -> u64 {
         self.shared.id
+    }
+
+    pub(crate) fn protocols(&self) -> Protocols {
+        self.shared.protocols
     }
 
     pub(crate) fn name(&self) -> &str {

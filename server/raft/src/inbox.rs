@@ -107,7 +107,7 @@ fn is_urgent(tiding: &Tiding) -> bool {
     match tiding {
         Tiding::Timer(set) => match set.timer {
             Timer::HoldEnd(..) | Timer::MaxHold(..) | Timer::Preempt(..) => true,
-            Timer::Session(_) | Timer::Adoption(_) | Timer::Retention(_) => false,
+            Timer::Session(_) | Timer::Adoption(_) | Timer::Retention(_) | Timer::Quiet => false,
         },
         Tiding::TimerStopped(_)
         | Tiding::SessionEnded(_)

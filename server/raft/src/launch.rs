@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conclave_store::{
-    DataDir, Identity, IdentityError, LogStore as _, SnapshotStore, Wal, WalOptions,
+    DataDir, Identity, IdentityError, LogState, LogStore as _, SnapshotStore, Wal, WalOptions,
 };
 use openraft::Raft;
 use tempfile::TempDir;
@@ -51,7 +51,7 @@ pub(crate) async fn launch(
     tasks: &TaskTracker,
 ) -> Result<Launched, StartError> {
     check(config)?;
-    let core = core::config(&config.timing, &config.retention)
+    let mut core = core::config(&config.timing, &config.retention)
         .map_err(|error| StartError::Config { field: "timing", reason: error.to_string() })?;
     let patience = patience(&config.timing);
     let lost = |error: tokio::task::JoinError| StartError::Core { reason: error.to_string() };
@@ -70,6 +70,9 @@ pub(crate) async fn launch(
     };
     let Opened { place, identity, log, retained, snapshots, machine } = open.map_err(lost)??;
 
+    // A log that nobody has built upon, a restored backup's say, is no reason to lead before the cluster has formed.
+    let LogState { vote, last, .. } = log.state();
+    core.enable_elect = vote.is_some() || last.is_none() || config.members().len() == 1;
     let myself = Myself::new(&identity, place.directory.identity(), config);
     let connections = Connections::new(patience);
     let view = machine.view();
@@ -198,6 +201,9 @@ fn open_log(
             found: identity.name,
             wanted: config.name.clone(),
         }),
+        Err(IdentityError::Missing { .. }) if !is_empty(&place.directory.snapshots()) => {
+            Err(StartError::Unfinished { dir: place.shown() })
+        }
         Ok(_) if is_empty(&wal) => {
             Err(StartError::DataGone { dir: place.shown(), name: config.name.clone(), what: "log" })
         }

@@ -3,6 +3,7 @@
 mod alarms;
 mod answer;
 mod apply_times;
+mod backup;
 mod clock;
 mod codec;
 mod config;
@@ -30,6 +31,7 @@ mod proposer;
 mod quorum;
 mod read;
 mod reader;
+mod rebirth;
 mod retention;
 mod ring;
 mod schedule;
@@ -45,6 +47,9 @@ mod watcher;
 
 pub use answer::{Decided, LeaderHint, Leadership, NotLeader, ProposeError};
 pub use apply_times::ApplyTimes;
+pub use conclave_store::BACKUP_FORMAT;
+
+pub use backup::{Backup, BackupError, BackupInfo, CheckedBackup};
 pub use clock::{Clock, ManualClock, Moment, RealClock};
 pub use config::{Member, NodeConfig, Retention, Storage, Timing};
 pub use counters::{ClockCounters, SnapshotCounters};
@@ -54,9 +59,10 @@ pub use feed::{Feed, FeedSender, Notice};
 pub use hub::{Hub, Reply, WaitAnswer, WaitTicket};
 pub use keepalive::{KeepAliveAck, KeepAliveError, Losses};
 pub use membership::MemberError;
-pub use network::PeerEndpoint;
+pub use network::{PeerEndpoint, Protocols};
 pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};
+pub use rebirth::{Begun, NewCluster, QUIET_MS_MIN, RebirthError, Survivor, restore};
 pub use ring::RING_EVENTS_MAX;
 pub use status::{ClusterStatus, MemberState, NodeStatus, Role};
 pub use watcher::{Interest, Missed, NotedEvent, Position, Watcher};

@@ -7,12 +7,14 @@ use std::time::Duration;
 use conclave_machine::{Command, LossNumber, Machine, SessionKey};
 use conclave_proto::internal::v1::peer_service_server::PeerServiceServer;
 use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{Decided, LeaderHint, Leadership, ProposeError};
 use crate::apply_times::ApplyTimes;
+use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::config::{NodeConfig, Timing};
 use crate::counters::SnapshotCounters;
@@ -253,6 +255,17 @@ impl Node {
         let answer =
             |machine: &Machine| ReadAnswer { revision: machine.revision(), value: query(machine) };
         Ok(self.inner.view.look(answer))
+    }
+
+    /// A consistent cut of everything, for a backup.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn backup(&self) -> Result<Backup, ReadError> {
+        let last = self.inner.raft.metrics().borrow_watched().last_applied.clone();
+        let at_least = last.map_or((0, 0), |last| (last.committed_leader_id().term, last.index()));
+        let machine = self.read(Consistency::Linearizable, Machine::clone).await?.value;
+        Ok(Backup::new(machine, self.inner.myself.cluster().unwrap_or_default(), at_least))
     }
 
     /// Keeps the session alive: acknowledged once a majority confirmed, after this call began, that this node leads.

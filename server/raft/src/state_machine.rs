@@ -17,8 +17,8 @@ use crate::hub::Hub;
 use crate::planted::planted;
 use crate::snapshots::{Snapshots, StoredSnapshot};
 use crate::types::{
-    Applied, AppliedCommand, Batch, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership,
-    TypeConfig,
+    Applied, AppliedCommand, Batch, Entry, LogId, MemberNode, Snapshot, SnapshotMeta,
+    StoredMembership, TypeConfig,
 };
 use crate::view::View;
 
@@ -70,6 +70,16 @@ impl StateMachine {
     /// The last entry that is part of the state; none: of an empty log.
     pub(crate) fn applied(&self) -> Option<LogId> {
         self.applied
+    }
+
+    /// Applies an entry with nobody to tell, where no core runs. Blocks.
+    pub(crate) fn replay(&mut self, entry: Entry) -> io::Result<()> {
+        self.apply_entry(entry, None)
+    }
+
+    /// The nodes of the cluster, as far as it was applied.
+    pub(crate) fn members(&self) -> Vec<MemberNode> {
+        self.membership.membership().nodes().map(|(_, node)| node.clone()).collect()
     }
 
     fn apply_entry(

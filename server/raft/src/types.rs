@@ -162,7 +162,9 @@ fn payload_of(payload: Bytes) -> Result<Payload, DecodeError> {
         Kind::Blank => Ok(Payload::Blank),
         Kind::Batch => Ok(Payload::Normal(Batch { payload })),
         Kind::Membership => Ok(Payload::Membership(codec::decode_membership(&payload)?)),
-        Kind::SnapshotMeta | Kind::Record => Err(DecodeError::OtherKind { found: payload[1] }),
+        Kind::SnapshotMeta | Kind::Record | Kind::Backup => {
+            Err(DecodeError::OtherKind { found: payload[1] })
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use conclave_machine::{check_text, limits};
-use conclave_raft::{Member, Retention, Storage, Timing};
+use conclave_raft::{Member, Protocols, Retention, Storage, Timing};
 use figment::Figment;
 
 use crate::config::{ConfigError, LogFormat, ServerConfig, Settings, TTL_FLOOR_ELECTIONS};
@@ -60,7 +60,12 @@ pub(super) fn checked(settings: &Settings, figment: &Figment) -> Result<ServerCo
         timing,
         retention: check.retention(settings, defaults.retention)?,
         ttl_floor,
+        protocols: check.protocols(settings.peer_protocol.as_deref())?,
     })
+}
+
+pub(super) fn cluster(text: &str) -> Result<Vec<Member>, ConfigError> {
+    Check { figment: &Figment::new() }.cluster(Some(text))
 }
 
 /// A directory that was named is used, unless nothing shall be kept.
@@ -216,6 +221,12 @@ impl Check<'_> {
             Ok(_) => Err(self.wrong(field, "must be at least 1ms")),
             Err(error) => Err(self.wrong(field, format!("{text:?} is no time: {error}"))),
         }
+    }
+
+    fn protocols(&self, text: Option<&str>) -> Result<Protocols, ConfigError> {
+        let Some(text) = text else { return Ok(Protocols::default()) };
+        Protocols::parse(text)
+            .ok_or_else(|| self.wrong("peer_protocol", format!("{text:?} is no range of versions")))
     }
 
     fn log_format(&self, text: Option<&str>) -> Result<LogFormat, ConfigError> {

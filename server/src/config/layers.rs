@@ -62,6 +62,7 @@ fn key(variable: &str) -> Option<&'static str> {
         "ELECTION_MIN" => "election_min",
         "ELECTION_MAX" => "election_max",
         "TTL_FLOOR" => "ttl_floor",
+        "PEER_PROTOCOL" => "peer_protocol",
         _ => return None,
     })
 }

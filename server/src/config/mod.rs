@@ -6,7 +6,7 @@ mod layers;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use conclave_raft::{Member, Retention, Storage, Timing};
+use conclave_raft::{Member, Protocols, Retention, Storage, Timing};
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,9 @@ pub struct Settings {
     /// The shortest TTL of a session. For tests: below 8 election timeouts a fail-over may cost sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_floor: Option<String>,
+    /// The versions of the peers' protocol that this node says it speaks. For tests: to be an older or a newer build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_protocol: Option<String>,
 }
 
 /// A whole configuration, checked.
@@ -109,6 +112,8 @@ pub struct ServerConfig {
     pub retention: Retention,
     /// The shortest TTL of a session.
     pub ttl_floor: Duration,
+    /// Only tests say anything else than the default.
+    pub protocols: Protocols,
 }
 
 /// How log lines look.
@@ -133,6 +138,11 @@ pub enum ConfigError {
         origin: String,
         reason: String,
     },
+}
+
+/// The list of nodes, given by itself.
+pub(crate) fn parse_cluster(text: &str) -> Result<Vec<Member>, ConfigError> {
+    check::cluster(text)
 }
 
 impl ServerConfig {
@@ -192,6 +202,7 @@ impl ServerConfig {
             timing,
             retention: Retention::default(),
             ttl_floor: timing.election_max * TTL_FLOOR_ELECTIONS,
+            protocols: Protocols::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod lock;
 mod membership;
 mod object;
 mod session;
+mod snapshot;
 mod watch;
 
 use conclave_machine::{Kind, Machine, Name, Refusal};
@@ -18,6 +19,7 @@ pub(crate) use lock::Locks;
 pub(crate) use membership::Members;
 pub(crate) use object::Objects;
 pub(crate) use session::{Sessions, compare_and_raise, is_known, ttl_ms};
+pub(crate) use snapshot::Snapshots;
 pub(crate) use watch::Watches;
 
 use crate::status::Failure;

@@ -1,5 +1,7 @@
 //! Durable bytes: the write-ahead log, the snapshot store and the identity file. Knows nothing of Raft commands or of openraft.
 
+mod aside;
+mod backup_file;
 mod change;
 mod checksum;
 mod directory;
@@ -26,6 +28,8 @@ mod wal_scan;
 mod wal_tail;
 mod wal_writer;
 
+pub use aside::is_unused;
+pub use backup_file::{BACKUP_FORMAT, BackupEncoder, BackupFileError, BackupReader};
 pub use checksum::Checksum;
 pub use directory::{DataDir, DataDirError};
 pub use failure::LogFailure;

@@ -77,3 +77,28 @@ impl SnapshotInfo {
         Ok(Self { id, reach, meta: body, records, bytes, checksum, blocks })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_entry_of_a_newer_version_is_refused_with_a_sentence() {
+        let info = SnapshotInfo {
+            id: SnapshotId(3),
+            reach: 9,
+            meta: Bytes::from_static(b"meta"),
+            records: 1,
+            bytes: 2,
+            checksum: 4,
+            blocks: 1,
+        };
+        let good = info.encode();
+        assert_eq!(SnapshotInfo::decode(&good), Ok(info));
+        let mut newer = good[..good.len() - 4].to_vec();
+        newer[0] = 2;
+        newer.put_u32(Checksum::of(&newer));
+        let said = SnapshotInfo::decode(&newer).unwrap_err();
+        assert_eq!(said, "the catalogue entry has version 2, this is 1");
+    }
+}

@@ -30,8 +30,8 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             Err(error) => return Err(error),
         };
-        parse(&text).ok_or_else(|| {
-            let message = format!("{} is damaged", self.path.display());
+        parse(&text).map_err(|what| {
+            let message = format!("{} {what}", self.path.display());
             io::Error::new(io::ErrorKind::InvalidData, message)
         })
     }
@@ -50,18 +50,42 @@ impl Manifest {
     }
 }
 
-fn parse(text: &str) -> Option<BTreeMap<SnapshotId, u64>> {
-    let (body, sum) = text.strip_suffix('\n')?.rsplit_once("checksum=")?;
+/// What is wrong with it, else.
+fn parse(text: &str) -> Result<BTreeMap<SnapshotId, u64>, String> {
+    let damaged = || "is damaged".to_owned();
+    let sealed = text.strip_suffix('\n').and_then(|text| text.rsplit_once("checksum="));
+    let (body, sum) = sealed.ok_or_else(damaged)?;
     if sum != format!("{:08x}", Checksum::of(body.as_bytes())) {
-        return None;
+        return Err(damaged());
     }
     let mut lines = body.lines();
-    if lines.next()? != HEADER {
-        return None;
+    let header = lines.next().ok_or_else(damaged)?;
+    if header != HEADER {
+        return Err(format!(
+            "says {header:?}, this program reads {HEADER:?}: it was written by a newer one"
+        ));
     }
     let pair = |line: &str| {
         let (id, reach) = line.split_once(' ')?;
         Some((SnapshotId(id.parse().ok()?), reach.parse().ok()?))
     };
-    lines.map(pair).collect()
+    lines.map(pair).collect::<Option<_>>().ok_or_else(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_a_newer_format_is_refused_with_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::beside(dir.path());
+        manifest.save([(SnapshotId(7), 9)].into_iter()).unwrap();
+        assert_eq!(manifest.load().unwrap(), BTreeMap::from([(SnapshotId(7), 9)]));
+        let body = "format=2\n7 9 more\n";
+        let newer = format!("{body}checksum={:08x}\n", Checksum::of(body.as_bytes()));
+        std::fs::write(dir.path().join(FILE_NAME), newer).unwrap();
+        let said = manifest.load().unwrap_err().to_string();
+        assert!(said.contains("\"format=2\", this program reads \"format=1\""), "{said}");
+    }
 }

@@ -38,7 +38,7 @@ pub enum WalOpenError {
     #[error(
         "the log file {file} is damaged at byte {offset}: {reason}; entries that were acknowledged may be affected, \
          so nothing was cut off; with peers, set this data directory aside and join the node again under a new id; \
-         alone, restore a backup"
+         alone, restore a backup with `conclave snapshot restore`"
     )]
     Damaged { file: PathBuf, offset: u64, reason: String },
     #[error(

@@ -149,6 +149,7 @@ async fn reflection_lists_the_services() {
         "conclave.v1.SessionService",
         "conclave.v1.LockService",
         "conclave.v1.AdminService",
+        "conclave.v1.SnapshotService",
         "grpc.health.v1.Health",
     ] {
         assert!(names.contains(&name), "{names:?}");

@@ -55,6 +55,11 @@ impl Generator {
         self.memory.learn(command, outcome, events);
     }
 
+    /// A timer runs that no event told of.
+    pub fn learn_timer(&mut self, set: conclave_machine::TimerSet) {
+        self.memory.timers.push(set);
+    }
+
     /// The names that may occur.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {

@@ -24,6 +24,7 @@ mod observer;
 mod operator;
 mod profile;
 mod queue;
+mod rebirth;
 mod request;
 mod rng;
 mod seen;

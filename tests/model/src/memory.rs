@@ -293,14 +293,18 @@ fn of_hold(timer: &Timer) -> Option<Token> {
         Timer::HoldEnd(_, token) | Timer::MaxHold(_, token) | Timer::Preempt(_, token) => {
             Some(*token)
         }
-        Timer::Session(_) | Timer::Adoption(_) | Timer::Retention(_) => None,
+        Timer::Session(_) | Timer::Adoption(_) | Timer::Retention(_) | Timer::Quiet => None,
     }
 }
 
 fn of_session(timer: &Timer) -> Option<SessionId> {
     match timer {
         Timer::Session(session) | Timer::Adoption(session) => Some(*session),
-        Timer::HoldEnd(..) | Timer::MaxHold(..) | Timer::Preempt(..) | Timer::Retention(_) => None,
+        Timer::HoldEnd(..)
+        | Timer::MaxHold(..)
+        | Timer::Preempt(..)
+        | Timer::Retention(_)
+        | Timer::Quiet => None,
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Model {
     pub(crate) touched: BTreeSet<Name>,
     /// The display stamp of the present command.
     pub(crate) stamp_ms: u64,
+    /// Of a second life: nobody is given anything to hold before this is over.
+    pub(crate) quiet: Option<TimerSet>,
 }
 
 #[derive(Debug, Clone)]
@@ -144,12 +146,13 @@ impl Model {
             Timer::MaxHold(_, token) => self.max_hold_over(*token),
             Timer::Preempt(_, token) => self.preempt_over(*token),
             Timer::Retention(name) => self.forget_result(name),
+            Timer::Quiet => self.quiet_over(),
         }
         Ok(Outcome::Done)
     }
 
     /// An ended session stays for the secret of its last holds only.
-    fn forget_what_is_idle(&mut self) {
+    pub(crate) fn forget_what_is_idle(&mut self) {
         let Self { objects, holds, waits, sessions, .. } = self;
         objects.retain(|object| {
             object.stays()
@@ -233,7 +236,8 @@ impl Model {
         let of_holds =
             self.holds.iter().flat_map(|hold| [hold.timer.clone(), hold.preempt.clone()]);
         let of_objects = self.objects.iter().map(Object::timer);
-        let mut timers: Vec<_> = of_holds.chain(of_objects).flatten().collect();
+        let quiet = [self.quiet.clone()];
+        let mut timers: Vec<_> = of_holds.chain(of_objects).chain(quiet).flatten().collect();
         for session in self.sessions.iter().filter(|session| !session.ended) {
             timers.push(TimerSet {
                 timer: Timer::Session(session.id),

@@ -160,7 +160,7 @@ impl Model {
             | Demand::RwLock(_)
             | Demand::Permits { .. }
             | Demand::Lead
-            | Demand::Run { .. } => self.fits(item, wait) && !in_the_way(),
+            | Demand::Run { .. } => self.quiet.is_none() && self.fits(item, wait) && !in_the_way(),
         }
     }
 

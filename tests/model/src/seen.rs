@@ -101,9 +101,11 @@ pub(crate) fn may_end(by: &Command, held: &Occupied) -> bool {
         Command::Due(Due { timer, .. }) => match timer {
             Timer::Session(session) => *session == held.session,
             Timer::HoldEnd(_, token) => *token == held.token,
-            Timer::Adoption(_) | Timer::MaxHold(..) | Timer::Preempt(..) | Timer::Retention(_) => {
-                false
-            }
+            Timer::Adoption(_)
+            | Timer::MaxHold(..)
+            | Timer::Preempt(..)
+            | Timer::Retention(_)
+            | Timer::Quiet => false,
         },
         Command::AckStopped { session, token, .. } => {
             *session == held.session && *token == held.token

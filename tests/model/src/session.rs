@@ -185,7 +185,7 @@ impl Model {
     }
 
     /// One entry ends it: first no wait of it can be granted any more, then its holds go the way of this end.
-    fn end_session(&mut self, id: SessionId, end: &SessionEnd) {
+    pub(crate) fn end_session(&mut self, id: SessionId, end: &SessionEnd) {
         let session = self.session_mut(id);
         session.ended = true;
         session.adoption = None;

@@ -146,6 +146,7 @@ impl Stage {
     fn due(&mut self, words: &mut Words<'_>) -> Command {
         let timer = match words.next() {
             "retention" => Timer::Retention(words.name()),
+            "quiet" => Timer::Quiet,
             kind => {
                 let session = self.client(words).key.id;
                 match kind {

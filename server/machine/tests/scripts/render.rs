@@ -287,6 +287,7 @@ fn subject(timer: &Timer, names: &Names) -> String {
         Timer::MaxHold(id, token) => format!("max_hold {} token={token}", names.of(*id)),
         Timer::Preempt(id, token) => format!("preempt {} token={token}", names.of(*id)),
         Timer::Retention(name) => format!("retention {name}"),
+        Timer::Quiet => "quiet".to_owned(),
     }
 }
 

@@ -83,6 +83,16 @@ impl Stage {
                 *self = Self { notes: self.notes, ..Self::new() };
                 String::new()
             }
+            // A new cluster with what is left of this one; its leader's clock knows what a snapshot knows.
+            "reborn" => {
+                let quiet_ms = words.ms("quiet").unwrap_or_else(|| self.machine.belief_ms());
+                self.machine = self.machine.clone().reborn(quiet_ms);
+                let timers = self.machine.timers().map(|set| (set.timer.clone(), set));
+                self.timers = timers.collect();
+                self.check(at);
+                let timers = self.timers.values();
+                timers.map(|set| format!("{}\n", render::timer(set, &self.names))).collect()
+            }
             // Opens each, without telling.
             "sessions" => {
                 while let Some(name) = words.next_if_any() {

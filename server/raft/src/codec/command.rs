@@ -13,7 +13,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::call::{call, wire_call};
 use super::parts::{
-    bytes_of, key, labels, name, nonce, number_bytes, secret, text, wire_key, wire_labels,
+    EMPTY, bytes_of, key, labels, name, nonce, number_bytes, secret, text, wire_key, wire_labels,
 };
 use super::{DecodeError, Kind, open_as, prefix};
 
@@ -193,6 +193,7 @@ fn wire_timer(timer: &Timer) -> WireTimer {
         Timer::MaxHold(session, token) => WireTimer::MaxHold(hold(session, token)),
         Timer::Preempt(session, token) => WireTimer::Preempt(hold(session, token)),
         Timer::Retention(name) => WireTimer::Retention(bytes_of(name.as_str())),
+        Timer::Quiet => WireTimer::Quiet(EMPTY),
     }
 }
 
@@ -288,5 +289,6 @@ fn timer(wire: Option<WireTimer>) -> Result<Timer, DecodeError> {
         WireTimer::MaxHold(hold) => Timer::MaxHold(SessionId(hold.session), Token(hold.token)),
         WireTimer::Preempt(hold) => Timer::Preempt(SessionId(hold.session), Token(hold.token)),
         WireTimer::Retention(of) => Timer::Retention(name(&of)?),
+        WireTimer::Quiet(wire::Empty {}) => Timer::Quiet,
     })
 }

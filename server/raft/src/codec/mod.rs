@@ -3,6 +3,7 @@
 //!
 //! In front of every message stand two bytes: the version of the format and what kind of message follows.
 
+mod backup;
 mod call;
 mod command;
 mod demand;
@@ -14,6 +15,7 @@ mod record;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 
+pub(crate) use backup::{decode_backup_header, encode_backup_header};
 pub use command::{BatchBuilder, DecodedBatch, decode_batch, encode_command};
 pub use membership::{MemberNode, decode_membership, encode_membership};
 pub use record::{decode_record, encode_record};
@@ -32,6 +34,7 @@ pub(crate) enum Kind {
     Membership,
     SnapshotMeta,
     Record,
+    Backup,
 }
 
 impl Kind {
@@ -42,6 +45,7 @@ impl Kind {
             Self::Membership => 2,
             Self::SnapshotMeta => 3,
             Self::Record => 4,
+            Self::Backup => 5,
         }
     }
 
@@ -52,6 +56,7 @@ impl Kind {
             2 => Some(Self::Membership),
             3 => Some(Self::SnapshotMeta),
             4 => Some(Self::Record),
+            5 => Some(Self::Backup),
             _ => None,
         }
     }

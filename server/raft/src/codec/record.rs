@@ -6,7 +6,7 @@ mod window;
 
 use bytes::Bytes;
 use conclave_machine::{
-    Epoch, Generation, HeaderRecord, Loss, LossNumber, LossReason, Record, Revision, Seq,
+    Epoch, Generation, HeaderRecord, Loss, LossNumber, LossReason, Quiet, Record, Revision, Seq,
     SessionId, SessionRecord, Token,
 };
 use conclave_proto::internal::v1 as wire;
@@ -60,6 +60,7 @@ fn wire_header(header: &HeaderRecord) -> wire::HeaderRecord {
         objects,
         holds,
         waiters,
+        quiet,
     } = *header;
     wire::HeaderRecord {
         version,
@@ -70,6 +71,10 @@ fn wire_header(header: &HeaderRecord) -> wire::HeaderRecord {
         objects,
         holds,
         waiters,
+        quiet: quiet.map(|quiet| wire::QuietRecord {
+            generation: quiet.generation.get(),
+            after_ms: quiet.after_ms,
+        }),
     }
 }
 
@@ -83,6 +88,10 @@ fn decode_header(wire: &wire::HeaderRecord) -> HeaderRecord {
         objects: wire.objects,
         holds: wire.holds,
         waiters: wire.waiters,
+        quiet: wire.quiet.map(|quiet| Quiet {
+            generation: Generation(quiet.generation),
+            after_ms: quiet.after_ms,
+        }),
     }
 }
 

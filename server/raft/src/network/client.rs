@@ -81,7 +81,9 @@ impl PeerClient {
     fn parties(&self) -> Result<Parties, Error> {
         let cluster = self.network.myself.cluster();
         let cluster = cluster.ok_or_else(|| Unreachable::from_string("this node is unformed"))?;
-        Ok(Parties { cluster, from: self.network.myself.id(), to: self.target })
+        let myself = &self.network.myself;
+        let (from, protocols) = (myself.id(), myself.protocols());
+        Ok(Parties { cluster, from, to: self.target, protocols })
     }
 
     fn timeout(&self, action: RPCTypes, timeout: Duration) -> Error {

@@ -3,6 +3,8 @@
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
+use super::protocol::Protocols;
+
 const CLUSTER: &str = "conclave-cluster";
 const FROM: &str = "conclave-from";
 const TO: &str = "conclave-to";
@@ -13,6 +15,8 @@ pub(crate) struct Parties {
     pub(crate) cluster: u128,
     pub(crate) from: u64,
     pub(crate) to: u64,
+    /// What the caller's build speaks.
+    pub(crate) protocols: Protocols,
 }
 
 impl Parties {
@@ -22,6 +26,7 @@ impl Parties {
         metadata.insert(CLUSTER, ascii(&format!("{:032x}", self.cluster)));
         metadata.insert(FROM, MetadataValue::from(self.from));
         metadata.insert(TO, MetadataValue::from(self.to));
+        self.protocols.write(metadata);
         request
     }
 
@@ -32,6 +37,7 @@ impl Parties {
             cluster: u128::from_str_radix(text(CLUSTER)?, 16).ok()?,
             from: text(FROM)?.parse().ok()?,
             to: text(TO)?.parse().ok()?,
+            protocols: Protocols::read(metadata)?,
         })
     }
 }
@@ -42,6 +48,7 @@ pub(crate) struct Answerer {
     /// None: it belongs to no cluster yet.
     pub(crate) cluster: Option<u128>,
     pub(crate) id: u64,
+    pub(crate) protocols: Protocols,
 }
 
 impl Answerer {
@@ -79,7 +86,21 @@ impl Answerer {
                 self.id
             )));
         }
+        self.check_protocols(&parties)?;
         Ok(parties)
+    }
+
+    fn check_protocols(self, caller: &Parties) -> Result<(), Status> {
+        let (own, theirs) = (self.protocols, caller.protocols);
+        if own.common(theirs).is_some() {
+            return Ok(());
+        }
+        let older = if own.is_older_than(theirs) { self.id } else { caller.from };
+        Err(Status::failed_precondition(format!(
+            "node {} speaks version {own} of what peers say, the caller (node {}) {theirs}; upgrade node {older} first, one release \
+             at a time",
+            self.id, caller.from
+        )))
     }
 }
 
@@ -93,15 +114,21 @@ mod tests {
     use super::*;
     use tonic::Code;
 
-    const HERE: Answerer = Answerer { cluster: Some(7), id: 2 };
+    fn here() -> Answerer {
+        Answerer { cluster: Some(7), id: 2, protocols: Protocols::default() }
+    }
+
+    fn call(cluster: u128, from: u64, to: u64) -> Parties {
+        Parties { cluster, from, to, protocols: Protocols::default() }
+    }
 
     fn admit(parties: Parties) -> Result<Parties, Status> {
-        HERE.admit(parties.sign(()).metadata())
+        here().admit(parties.sign(()).metadata())
     }
 
     #[test]
     fn a_peer_of_the_same_cluster_passes() {
-        let parties = Parties { cluster: 7, from: 1, to: 2 };
+        let parties = call(7, 1, 2);
         assert_eq!(admit(parties).expect("admitted"), parties);
     }
 
@@ -112,18 +139,33 @@ mod tests {
             assert_eq!(status.code(), Code::FailedPrecondition);
             assert!(status.message().contains(why), "{status:?}");
         };
-        refused(Parties { cluster: 8, from: 1, to: 2 }, "another cluster");
-        refused(Parties { cluster: 7, from: 1, to: 3 }, "means node 3");
-        refused(Parties { cluster: 7, from: 2, to: 2 }, "never used twice");
+        refused(call(8, 1, 2), "another cluster");
+        refused(call(7, 1, 3), "means node 3");
+        refused(call(7, 2, 2), "never used twice");
     }
 
     #[test]
     fn a_call_without_names_is_refused_and_an_unformed_node_answers_nobody() {
-        let status = HERE.admit(Request::new(()).metadata()).expect_err("refused");
+        let status = here().admit(Request::new(()).metadata()).expect_err("refused");
         assert_eq!(status.code(), Code::FailedPrecondition);
-        let unformed = Answerer { cluster: None, id: 2 };
-        let call = Parties { cluster: 7, from: 1, to: 2 }.sign(());
+        let unformed = Answerer { cluster: None, ..here() };
+        let call = call(7, 1, 2).sign(());
         let status = unformed.admit(call.metadata()).expect_err("refused");
         assert!(status.message().contains("no cluster yet"), "{status:?}");
+    }
+    #[test]
+    fn a_build_that_is_too_old_or_too_new_is_told_which_node_to_upgrade() {
+        let from = |range: &str| {
+            let protocols = Protocols::parse(range).expect("a range");
+            admit(Parties { protocols, ..call(7, 1, 2) })
+        };
+        assert!(from("0").is_ok(), "the release before this one");
+        assert!(from("1-2").is_ok(), "the release after this one");
+        let too_new = from("2-3").expect_err("refused");
+        assert!(too_new.message().contains("upgrade node 2 first"), "{too_new:?}");
+        let newer = Answerer { protocols: Protocols::parse("2-3").expect("a range"), ..here() };
+        let too_old = newer.admit(call(7, 1, 2).sign(()).metadata()).expect_err("refused");
+        assert_eq!(too_old.code(), Code::FailedPrecondition);
+        assert!(too_old.message().contains("upgrade node 1 first"), "{too_old:?}");
     }
 }

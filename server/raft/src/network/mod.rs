@@ -6,10 +6,12 @@ mod header;
 mod heard;
 mod pace;
 mod pipeline;
+mod protocol;
 mod service;
 mod snapshot;
 mod wire;
 
+pub use protocol::Protocols;
 pub use service::PeerEndpoint;
 
 pub(crate) use client::Network;

@@ -38,6 +38,8 @@ pub struct PeerEndpoint {
     installing: Arc<Semaphore>,
     /// What shows that this node must not go on.
     broken: watch::Sender<Option<Fatal>>,
+    /// Why a peer was refused last.
+    refused: watch::Sender<String>,
 }
 
 impl PeerEndpoint {
@@ -51,8 +53,18 @@ impl PeerEndpoint {
         broken: watch::Sender<Option<Fatal>>,
     ) -> PeerServiceServer<Self> {
         let installing = Arc::new(Semaphore::new(1));
-        let endpoint =
-            Self { myself, raft, snapshots, heard, membership, stopping, installing, broken };
+        let refused = watch::Sender::default();
+        let endpoint = Self {
+            myself,
+            raft,
+            snapshots,
+            heard,
+            membership,
+            stopping,
+            installing,
+            broken,
+            refused,
+        };
         PeerServiceServer::new(endpoint)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
@@ -60,8 +72,14 @@ impl PeerEndpoint {
 
     /// Lets peers of this cluster pass.
     fn admit<T>(&self, request: &Request<T>) -> Result<Parties, Status> {
-        let answerer = Answerer { cluster: self.myself.cluster(), id: self.myself.id() };
-        let parties = answerer.admit(request.metadata())?;
+        let (cluster, id) = (self.myself.cluster(), self.myself.id());
+        let answerer = Answerer { cluster, id, protocols: self.myself.protocols() };
+        let parties = answerer.admit(request.metadata()).inspect_err(|status| {
+            // The same is said again and again for as long as the caller is there.
+            if self.refused.send_if_modified(|said| replace_if_other(said, status.message())) {
+                tracing::warn!(reason = status.message(), "a peer is refused");
+            }
+        })?;
         self.heard.note(parties.from);
         Ok(parties)
     }
@@ -113,7 +131,7 @@ impl PeerEndpoint {
     }
 
     async fn begun(&self) -> Result<bool, Status> {
-        self.raft.is_initialized().await.map_err(stopped)
+        formation::begun(&self.raft).await.map_err(stopped)
     }
 }
 
@@ -121,6 +139,14 @@ impl PeerEndpoint {
 fn higher_vote(raft: &Raft<TypeConfig, StateMachine>, vote: &Vote) -> Option<Vote> {
     let own = raft.server_metrics().borrow_watched().vote;
     (*vote < own).then_some(own)
+}
+
+fn replace_if_other(said: &mut String, now: &str) -> bool {
+    let other = said != now;
+    if other {
+        now.clone_into(said);
+    }
+    other
 }
 
 fn stopped(error: impl std::fmt::Display) -> Status {

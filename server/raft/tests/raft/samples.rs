@@ -11,9 +11,9 @@ use conclave_machine::limits::{
 use conclave_machine::{
     Attach, Call, Campaign, Command, DeadlockEdge, Demand, DoneRecord, Due, Edited, Epoch,
     Generation, HeaderRecord, HoldRecord, HoldState, Item, Items, Kind, Labels, Loss, LossNumber,
-    LossReason, Mode, Name, Nonce, ObjectRecord, Op, Open, Passed, Record, Recorded, Refusal,
-    Resume, Revision, Secret, Seq, SessionId, SessionKey, SessionRecord, StateRecord, Statistics,
-    Term, Timer, Token, Value, Version, WaiterRecord, WindowRecord,
+    LossReason, Mode, Name, Nonce, ObjectRecord, Op, Open, Passed, Quiet, Record, Recorded,
+    Refusal, Resume, Revision, Secret, Seq, SessionId, SessionKey, SessionRecord, StateRecord,
+    Statistics, Term, Timer, Token, Value, Version, WaiterRecord, WindowRecord,
 };
 
 pub(crate) use any::{any_command, any_record};
@@ -88,6 +88,7 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         ("due-max-hold", due(Timer::MaxHold(SessionId(3), Token(7)))),
         ("due-preempt", due(Timer::Preempt(SessionId(3), Token(7)))),
         ("due-retention", due(Timer::Retention(name("cache/1")))),
+        ("due-quiet", due(Timer::Quiet)),
         ("kill", Command::Kill { session: SessionId(3), by: "ops".into(), reason: "stuck".into() }),
         (
             "force-release",
@@ -222,7 +223,9 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         objects: 2,
         holds: 3,
         waiters: 4,
+        quiet: None,
     };
+    let quiet = Quiet { generation: Generation(41), after_ms: 11_000 };
     let ended = SessionRecord {
         nonce: None,
         adoption: None,
@@ -249,6 +252,7 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
     };
     let mut records = vec![
         ("header", Record::Header(header)),
+        ("header-quiet", Record::Header(HeaderRecord { quiet: Some(quiet), ..header })),
         ("session", Record::Session(session())),
         ("session-ended", Record::Session(ended)),
         ("loss-max-hold", loss(LossReason::MaxHold)),

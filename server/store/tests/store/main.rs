@@ -1,5 +1,6 @@
 //! Tests of the store through its public interface.
 
+mod backup;
 mod child;
 mod common;
 mod conformance;

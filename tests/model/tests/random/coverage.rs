@@ -325,6 +325,7 @@ fn timer_name(timer: &Timer) -> &'static str {
         Timer::MaxHold(..) => "timer of max_hold",
         Timer::Preempt(..) => "timer of a preemption",
         Timer::Retention(_) => "timer of a retention",
+        Timer::Quiet => "timer of the quiet time",
     }
 }
 

@@ -10,6 +10,7 @@ mod coverage;
 mod kinds;
 mod promises;
 mod quiet;
+mod rebirth;
 mod shrink;
 mod spoil;
 mod watchman;

@@ -2,9 +2,9 @@
 
 use conclave_machine::{
     Acquire, Call, Campaign, Command, Context, Demand, Edited, Epoch, Generation, HoldRecord,
-    Items, Labels, LossNumber, Machine, Mode, Name, Nonce, Op, Open, Outcome, Passed, Record,
-    Recorded, Refusal, Resume, Secret, Seq, SessionId, SessionKey, SessionRecord, StateRecord,
-    Term, Token, Value, Version, WaiterRecord,
+    Items, Labels, LossNumber, Machine, Mode, Name, Nonce, Op, Open, Outcome, Passed, Quiet,
+    Record, Recorded, Refusal, Resume, Secret, Seq, SessionId, SessionKey, SessionRecord,
+    StateRecord, Term, Token, Value, Version, WaiterRecord,
 };
 use conclave_model::Rng;
 
@@ -50,11 +50,19 @@ pub(crate) fn alter(records: &[Record], digest: u64, rng: &mut Rng) -> Result<()
     }
 }
 
+fn another_quiet(quiet: Option<Quiet>) -> Option<Quiet> {
+    match quiet {
+        None => Some(Quiet { generation: Generation(1), after_ms: 1 }),
+        Some(quiet) => Some(Quiet { after_ms: quiet.after_ms + 1, ..quiet }),
+    }
+}
+
 fn change(record: &mut Record, rng: &mut Rng) {
     match record {
-        Record::Header(header) => match rng.below(3) {
+        Record::Header(header) => match rng.below(4) {
             0 => header.revision += 1,
             1 => header.counter += 1,
+            2 => header.quiet = another_quiet(header.quiet),
             _ => header.last_stamp_ms += 1,
         },
         Record::Session(session) => change_session(session, rng),

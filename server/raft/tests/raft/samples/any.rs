@@ -3,7 +3,7 @@
 use conclave_machine::{
     Acquire, Attach, Call, Campaign, Change, Command, Demand, Due, Edit, Epoch, Expect, Generation,
     Guard, HeaderRecord, HoldRecord, Item, Items, Labels, Loss, LossNumber, Mode, Name, Nonce,
-    ObjectRecord, Op, Open, Record, Resume, Revision, Secret, Seq, SessionId, SessionKey,
+    ObjectRecord, Op, Open, Quiet, Record, Resume, Revision, Secret, Seq, SessionId, SessionKey,
     SessionRecord, Statistics, Term, Timer, Token, Value, Version, WaiterRecord, WindowRecord,
 };
 use proptest::prelude::*;
@@ -141,6 +141,7 @@ fn any_timer() -> impl Strategy<Value = Timer> {
         any::<(u64, u64)>().prop_map(|(id, token)| Timer::MaxHold(SessionId(id), Token(token))),
         any::<(u64, u64)>().prop_map(|(id, token)| Timer::Preempt(SessionId(id), Token(token))),
         any_name().prop_map(Timer::Retention),
+        Just(Timer::Quiet),
     ]
 }
 
@@ -244,6 +245,8 @@ fn vary(record: Record, varied: Varied) -> Record {
             objects: n[4],
             holds: n[5],
             waiters: n[0],
+            quiet: (n[1] % 2 == 0)
+                .then_some(Quiet { generation: Generation(n[2]), after_ms: n[3] }),
         }),
         Record::Session(session) => Record::Session(SessionRecord {
             id: SessionId(n[0]),

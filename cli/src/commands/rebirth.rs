@@ -1,0 +1,146 @@
+//! `conclave snapshot restore` and `conclave recover`: a new cluster with old state, made while no node runs.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use conclave_server::backup::{self, Begun, NewCluster, RebirthError, Survivor};
+use serde::Serialize;
+
+use super::backup::read;
+use crate::args::{Global, NewClusterArgs, RecoverArgs, RestoreArgs};
+use crate::failure::{Failure, code};
+use crate::output::{self, Show, printable};
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    cluster_id: String,
+    name: String,
+    data_dir: String,
+    /// Empty: that node alone.
+    cluster: String,
+    /// Zero: grants are made at once.
+    quiet_ms: u64,
+    revision: u64,
+    objects: u64,
+    sessions_ended: u64,
+    holds_ended: u64,
+    /// Where the old data is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aside: Option<String>,
+}
+
+impl Shown {
+    fn new(begun: &Begun, name: &str, dir: &Path, new: &NewClusterArgs) -> Self {
+        Self {
+            cluster_id: format!("{:032x}", begun.cluster_id),
+            name: name.to_owned(),
+            data_dir: dir.display().to_string(),
+            cluster: new.cluster.clone().unwrap_or_default(),
+            quiet_ms: begun.quiet_ms,
+            revision: begun.revision,
+            objects: begun.objects,
+            sessions_ended: begun.sessions,
+            holds_ended: begun.holds,
+            aside: None,
+        }
+    }
+}
+
+impl Show for Shown {
+    fn table(&self) -> String {
+        let quiet = match self.quiet_ms {
+            0 => "grants are made at once".to_owned(),
+            ms => {
+                let time = humantime::format_duration(Duration::from_millis(ms));
+                format!("no grant in the first {time} of a leader")
+            }
+        };
+        let (start, others) = match self.cluster.as_str() {
+            "" => (String::new(), ""),
+            list => (
+                format!(" --cluster {}", printable(list)),
+                "start the others with the same --cluster and empty data directories: they get the state from it\n",
+            ),
+        };
+        let aside = self
+            .aside
+            .as_ref()
+            .map_or_else(String::new, |aside| format!("the old data is in {}\n", printable(aside)));
+        format!(
+            "cluster {} begins with revision {}: {} objects kept, {} sessions and {} holds ended; {quiet}\n{aside}\
+             start this node with: conclave server --name {} --data-dir {}{start}\n{others}",
+            self.cluster_id,
+            self.revision,
+            self.objects,
+            self.sessions_ended,
+            self.holds_ended,
+            printable(&self.name),
+            printable(&self.data_dir),
+        )
+    }
+}
+
+fn new_cluster(name: &str, args: &NewClusterArgs) -> Result<NewCluster, Failure> {
+    let cluster = backup::cluster(args.cluster.as_deref().unwrap_or_default());
+    let cluster =
+        cluster.map_err(|error| Failure::new(code::USAGE, printable(&error.to_string()), ""))?;
+    Ok(NewCluster { name: name.to_owned(), cluster, now: args.now })
+}
+
+fn failure(error: &RebirthError) -> Failure {
+    Failure::new(code::REFUSED, printable(&error.to_string()), "")
+}
+
+pub(crate) fn restore(global: &Global, args: &RestoreArgs) -> Result<u8, Failure> {
+    let new = new_cluster(&args.name, &args.new)?;
+    let checked = read(&args.file)?;
+    let begun = backup::restore(checked, &args.data_dir, &new).map_err(|error| failure(&error))?;
+    output::print(global.output, &Shown::new(&begun, &args.name, &args.data_dir, &args.new))?;
+    Ok(0)
+}
+
+pub(crate) fn recover(global: &Global, args: &RecoverArgs) -> Result<u8, Failure> {
+    let survivor = Survivor::open(&args.data_dir).map_err(|error| failure(&error))?;
+    let name = survivor.name().to_owned();
+    let new = new_cluster(&name, &args.new)?;
+    if !args.yes {
+        confirm(&survivor)?;
+    }
+    let (begun, aside) = survivor.begin_anew(&new).map_err(|error| failure(&error))?;
+    let mut shown = Shown::new(&begun, &name, &args.data_dir, &args.new);
+    shown.aside = Some(aside.display().to_string());
+    output::print(global.output, &shown)?;
+    Ok(0)
+}
+
+/// Says what may be lost, and asks.
+fn confirm(survivor: &Survivor) -> Result<(), Failure> {
+    let (term, index) = survivor.last();
+    let counts = survivor.counts();
+    let members: Vec<_> = survivor.members().iter().map(|name| printable(name)).collect();
+    let name = printable(survivor.name());
+    eprintln!(
+        "The node {name} of the cluster {} ({}) has everything up to entry {index} of term {term}: {} objects, {} sessions, {} holds.\n\
+         Whatever was acknowledged after that is lost. All sessions and holds end; values and limits stay.\n\
+         If a majority of the nodes can come back with its data, stop here and start those instead: should they run beside the\n\
+         new cluster, there are two clusters that both grant.",
+        survivor.cluster_id().map(|id| format!("{id:032x}")).unwrap_or_default(),
+        members.join(", "),
+        counts.objects,
+        counts.sessions,
+        counts.holds,
+    );
+    let refused = |sentence: &str, advice: &str| Failure::new(code::REFUSED, sentence, advice);
+    if !io::stdin().is_terminal() {
+        return Err(refused("nobody is there to be asked; nothing was changed", "give --yes"));
+    }
+    eprint!("Begin a new cluster with it? Type the name of the node to go on: ");
+    let _gone = io::stderr().flush();
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == survivor.name() => Ok(()),
+        Ok(_) | Err(_) => Err(refused("not confirmed; nothing was changed", "")),
+    }
+}
