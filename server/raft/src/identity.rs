@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use conclave_store::{Identity, IdentityError};
 
 use crate::config::Member;
+use crate::disk::Blocking;
 use crate::types::MemberNode;
 
 /// A cheap handle.
@@ -19,6 +20,7 @@ struct Shared {
     id: u64,
     name: String,
     file: PathBuf,
+    blocking: Blocking,
     /// None: unformed.
     cluster: Mutex<Option<u128>>,
     /// The list of nodes, sorted by name.
@@ -47,6 +49,7 @@ impl Myself {
             id: identity.node_id,
             name: identity.name.clone(),
             file,
+            blocking: Blocking::of(&config.storage),
             cluster: Mutex::new(identity.cluster_id),
             members: config.members(),
             token: config.token.clone(),
@@ -58,6 +61,10 @@ impl Myself {
 
     pub(crate) fn id(&self) -> u64 {
         self.shared.id
+    }
+
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.blocking
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{NodeConfig, Storage};
 use crate::core;
+use crate::disk::{Blocking, DiskLog, SnapshotDisk};
 use crate::failure::StartError;
 use crate::growth::Growth;
 use crate::hub::Hub;
@@ -30,7 +31,7 @@ pub(crate) struct Launched {
     pub(crate) connections: Connections,
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
     pub(crate) view: View,
-    pub(crate) log: Wal,
+    pub(crate) log: DiskLog,
     pub(crate) growth: Growth,
     pub(crate) snapshots: Snapshots,
     pub(crate) place: Place,
@@ -55,19 +56,22 @@ pub(crate) async fn launch(
     // Reads everything that there is.
     let open = {
         let (config, hub) = (config.clone(), hub.clone());
-        tokio::task::spawn_blocking(move || open(&config, hub)).await
+        Blocking::of(&config.storage).run(move || open(&config, hub)).await
     };
     let opened = open.map_err(|error| StartError::Core { reason: error.to_string() })??;
     let Opened { place, identity, log, retained, snapshots, machine } = opened;
 
     let myself = Myself::new(&identity, place.directory.identity(), config);
     let timing = &config.timing;
-    let connections = Connections::new(Patience {
-        connect: timing.election_max,
-        call: timing.election_max,
-        entries: timing.install_snapshot,
-        ping: 2 * timing.election_max,
-    });
+    let connections = Connections::new(
+        Patience {
+            connect: timing.election_max,
+            call: timing.election_max,
+            entries: timing.install_snapshot,
+            ping: 2 * timing.election_max,
+        },
+        config.storage.dial(),
+    );
     let view = machine.view();
     let network = Network { myself: myself.clone(), connections: connections.clone() };
     let storage = LogStorage::new(log.clone(), retained).tracked(tasks.token());
@@ -85,7 +89,7 @@ pub(crate) async fn launch(
 struct Opened {
     place: Place,
     identity: Identity,
-    log: Wal,
+    log: DiskLog,
     retained: Retained,
     snapshots: Snapshots,
     machine: StateMachine,
@@ -96,8 +100,13 @@ fn open(config: &NodeConfig, hub: Hub) -> Result<Opened, StartError> {
     let place = Place::open(&config.storage)?;
     let (identity, log) = open_log(&place, config)?;
     let retained = Retained::everything();
-    let store = SnapshotStore::open(&place.directory.snapshots())?;
-    let snapshots = Snapshots::new(store, retained.clone());
+    let disk = match &config.storage {
+        Storage::Directory(_) | Storage::Ephemeral => {
+            SnapshotDisk::Real(SnapshotStore::open(&place.directory.snapshots())?)
+        }
+        Storage::Simulated(simulation) => SnapshotDisk::Simulated(simulation.snapshots.clone()),
+    };
+    let snapshots = Snapshots::new(disk, retained.clone());
     let machine = restore(&place, snapshots.clone(), hub, &log)?;
     Ok(Opened { place, identity, log, retained, snapshots, machine })
 }
@@ -130,6 +139,9 @@ impl Place {
                 let directory = DataDir::open(temporary.path())?;
                 Ok(Self { directory, _temporary: Some(temporary) })
             }
+            Storage::Simulated(simulation) => {
+                Ok(Self { directory: DataDir::open(&simulation.directory)?, _temporary: None })
+            }
         }
     }
 
@@ -143,17 +155,26 @@ impl Place {
 }
 
 /// The identity is written last: where there is one, there must be a log.
-fn open_log(place: &Place, config: &NodeConfig) -> Result<(Identity, Wal), StartError> {
+fn open_log(place: &Place, config: &NodeConfig) -> Result<(Identity, DiskLog), StartError> {
     let file = place.directory.identity();
     let wal = place.directory.wal();
-    let open = || Wal::open(&wal, &WalOptions::default());
+    let open = || match &config.storage {
+        Storage::Directory(_) | Storage::Ephemeral => {
+            Ok::<_, StartError>(DiskLog::Real(Wal::open(&wal, &WalOptions::default())?))
+        }
+        Storage::Simulated(simulation) => Ok(DiskLog::Simulated(simulation.log.clone())),
+    };
+    let is_gone = || match &config.storage {
+        Storage::Directory(_) | Storage::Ephemeral => is_empty(&wal),
+        Storage::Simulated(_) => false,
+    };
     match Identity::load(&file) {
         Ok(identity) if identity.name != config.name => Err(StartError::OtherNode {
             dir: place.shown(),
             found: identity.name,
             wanted: config.name.clone(),
         }),
-        Ok(_) if is_empty(&wal) => {
+        Ok(_) if is_gone() => {
             Err(StartError::DataGone { dir: place.shown(), name: config.name.clone(), what: "log" })
         }
         Ok(identity) if identity.cluster_id.is_some() => Ok((identity, open()?)),
@@ -177,7 +198,7 @@ fn restore(
     place: &Place,
     snapshots: Snapshots,
     hub: Hub,
-    log: &Wal,
+    log: &DiskLog,
 ) -> Result<StateMachine, StartError> {
     let unrecoverable = |reason| StartError::Unrecoverable { dir: place.shown(), reason };
     let machine =

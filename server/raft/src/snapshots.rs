@@ -6,12 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use conclave_machine::{Machine, Record, RestoreError};
-use conclave_store::{
-    LogPosition, SnapshotError, SnapshotId, SnapshotInfo, SnapshotReader, SnapshotStore,
-    SnapshotWriter,
-};
+use conclave_store::{LogPosition, SnapshotError, SnapshotId, SnapshotInfo};
 
 use crate::codec::{self, DecodeError};
+use crate::disk::{Blocking, DiskReader, DiskWriter, SnapshotDisk};
 use crate::retention::Retained;
 use crate::types::{SnapshotMeta, StoredMembership, log_id_of, position_of};
 
@@ -22,7 +20,7 @@ pub struct Snapshots {
 }
 
 struct Shared {
-    store: SnapshotStore,
+    store: SnapshotDisk,
     retained: Retained,
     /// The good one that reaches furthest; none: there is none.
     current: Mutex<Option<(SnapshotMeta, SnapshotId)>>,
@@ -80,8 +78,8 @@ impl std::fmt::Debug for Snapshots {
 impl Snapshots {
     /// What the log keeps from now on is what the snapshots here need.
     #[must_use]
-    pub fn new(store: SnapshotStore, retained: Retained) -> Self {
-        let shared = Shared { store, retained, current: Mutex::new(None) };
+    pub fn new(store: impl Into<SnapshotDisk>, retained: Retained) -> Self {
+        let shared = Shared { store: store.into(), retained, current: Mutex::new(None) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -126,7 +124,7 @@ impl Snapshots {
     }
 
     /// Starts one whose records come from elsewhere; [`Self::adopt`] it when it is committed.
-    pub(crate) fn begin(&self, meta: &SnapshotMeta) -> Result<SnapshotWriter, SnapshotError> {
+    pub(crate) fn begin(&self, meta: &SnapshotMeta) -> Result<DiskWriter, SnapshotError> {
         let reach = meta.last_log_id.as_ref().map_or(0, |last| last.index());
         self.shared.store.begin(reach, encode_meta(meta))
     }
@@ -162,6 +160,11 @@ impl Snapshots {
         found.map_or((0, 0), |info| (info.reach, info.bytes))
     }
 
+    /// Where its work is done.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.store.blocking()
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -178,7 +181,7 @@ impl Snapshots {
 }
 
 impl StoredSnapshot {
-    pub(crate) fn reader(&self) -> Result<SnapshotReader, SnapshotError> {
+    pub(crate) fn reader(&self) -> Result<DiskReader, SnapshotError> {
         self.snapshots.shared.store.reader(self.id)
     }
 
@@ -204,7 +207,7 @@ impl StoredSnapshot {
 }
 
 /// The machine counts only when the reader came to its end without an error: only then the whole is known to be complete.
-fn machine_from(reader: SnapshotReader) -> Result<Machine, LoadError> {
+fn machine_from(reader: DiskReader) -> Result<Machine, LoadError> {
     let mut failure = None;
     let records = reader.map_while(|record| match decode(record) {
         Ok(record) => Some(record),
