@@ -54,6 +54,8 @@ mod rpc;
 mod rwlock;
 mod semaphore;
 mod session;
+#[doc(hidden)]
+pub mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
