@@ -30,6 +30,10 @@ bench *arguments="compare":
 mutants:
     cargo test -p conclave-tests --test mutants
 
+# The whole cluster in one thread, that many seeds of faults.
+sim seeds="300":
+    CONCLAVE_SIM_SEEDS={{ seeds }} cargo test --profile sim -p conclave-sim
+
 # What deploy/ ships, for real: needs a container engine and builds the static release.
 deployment:
     cargo test -p conclave-tests --test deploy
