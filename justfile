@@ -34,6 +34,10 @@ mutants:
 soak seconds="3600":
     CONCLAVE_CHAOS_SECONDS={{ seconds }} cargo test -p conclave-tests --test chaos -- --nocapture
 
+# The whole cluster in one thread, that many seeds of faults.
+sim seeds="300":
+    CONCLAVE_SIM_SEEDS={{ seeds }} cargo test --profile sim -p conclave-sim
+
 # What deploy/ ships, for real: needs a container engine and builds the static release.
 deployment:
     cargo test -p conclave-tests --test deploy

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -11,6 +13,7 @@ use crate::follow::{Observation, Watch};
 use crate::ids::{SessionId, SessionSecret};
 use crate::rpc::Rpc;
 use crate::session::{ResumeBuilder, SessionBuilder};
+use crate::simulation::{Dial, SimulatedNetwork};
 
 /// How long a call is tried, unless told otherwise: longer than a fail-over takes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ pub struct Client {
 pub struct ClientBuilder {
     endpoints: Vec<String>,
     request_timeout: Duration,
+    dial: Dial,
 }
 
 impl Client {
@@ -64,7 +68,7 @@ impl Client {
 
     /// To say more than endpoints.
     pub const fn builder() -> ClientBuilder {
-        ClientBuilder { endpoints: Vec::new(), request_timeout: REQUEST_TIMEOUT }
+        ClientBuilder { endpoints: Vec::new(), request_timeout: REQUEST_TIMEOUT, dial: Dial::Real }
     }
 
     /// To open a session.
@@ -142,15 +146,26 @@ impl ClientBuilder {
         self
     }
 
+    /// For tests of the whole cluster in one thread.
+    #[doc(hidden)]
+    pub fn simulated(mut self, network: SimulatedNetwork) -> Self {
+        self.dial = Dial::Simulated(network);
+        self
+    }
+
     /// Makes the client. Nothing is connected to yet.
     ///
     /// # Errors
     /// [`ConfigError`]: no endpoints, or not addresses.
     pub fn build(self) -> Result<Client, ConfigError> {
-        let directory = Arc::new(Directory::new(self.endpoints)?);
+        let clock = match self.dial {
+            Dial::Real => Clock::Boot,
+            Dial::Simulated(_) => Clock::Runtime(Instant::now()),
+        };
+        let directory = Arc::new(Directory::new(self.endpoints)?.dialled_by(self.dial));
         let request_timeout = self.request_timeout;
         let rpc = Rpc { directory, request_timeout, dial_patience_min: DIAL_PATIENCE_MIN };
         let rpc = Arc::new(rpc);
-        Ok(Client { rpc, clock: Clock::Boot })
+        Ok(Client { rpc, clock })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 
 /// An instant of a [`Clock`], in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,8 @@ impl Moment {
 pub(crate) enum Clock {
     /// CLOCK_BOOTTIME of this machine.
     Boot,
+    /// The time of the runtime since that instant: of a simulation.
+    Runtime(Instant),
     /// A clock that a test moves.
     #[cfg(test)]
     Manual(Arc<AtomicU64>),
@@ -53,7 +56,7 @@ impl Clock {
     #[cfg(test)]
     pub(crate) fn advance(&self, span: Duration) {
         match self {
-            Self::Boot => panic!("the machine's clock cannot be moved"),
+            Self::Boot | Self::Runtime(_) => panic!("the machine's clock cannot be moved"),
             Self::Manual(nanos) => {
                 nanos.fetch_add(
                     u64::try_from(span.as_nanos()).expect("a short span"),
@@ -72,6 +75,7 @@ impl Clock {
                 let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
                 Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
             }
+            Self::Runtime(zero) => Moment(0).plus(zero.elapsed()),
             #[cfg(test)]
             Self::Manual(nanos) => Moment(nanos.load(Ordering::SeqCst)),
         }
@@ -80,7 +84,9 @@ impl Clock {
     /// How often a session looks at this clock, given its TTL: every 100 ms, more often for the short TTLs of tests.
     pub(crate) fn tick(&self, ttl: Duration) -> Duration {
         match self {
-            Self::Boot => (ttl / 50).clamp(Duration::from_millis(5), Duration::from_millis(100)),
+            Self::Boot | Self::Runtime(_) => {
+                (ttl / 50).clamp(Duration::from_millis(5), Duration::from_millis(100))
+            }
             // A moved clock must be noticed at once.
             #[cfg(test)]
             Self::Manual(_) => Duration::from_millis(1),

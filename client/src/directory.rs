@@ -4,10 +4,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Error};
 
 use crate::error::ConfigError;
 use crate::reason::Hint;
+use crate::simulation::Dial;
 
 /// Nodes learned from hints are bounded, or a confused cluster could fill the memory.
 const LEARNED_MAX: usize = 64;
@@ -23,6 +24,7 @@ pub(crate) struct NodeIndex(usize);
 #[derive(Debug)]
 pub(crate) struct Directory {
     known: Mutex<Known>,
+    dial: Dial,
     configured: usize,
 }
 
@@ -67,7 +69,12 @@ impl Directory {
             return Err(ConfigError::NoEndpoint);
         }
         let configured = nodes.len();
-        Ok(Self { known: Mutex::new(Known { nodes, leader: None }), configured })
+        let known = Mutex::new(Known { nodes, leader: None });
+        Ok(Self { known, dial: Dial::Real, configured })
+    }
+
+    pub(crate) fn dialled_by(self, dial: Dial) -> Self {
+        Self { dial, ..self }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -92,8 +99,10 @@ impl Directory {
         self.known().nodes[node.0].address.clone()
     }
 
-    pub(crate) fn endpoint(&self, node: NodeIndex) -> Endpoint {
-        self.known().nodes[node.0].endpoint.clone()
+    /// A connection of its own.
+    pub(crate) async fn connect(&self, node: NodeIndex) -> Result<Channel, Error> {
+        let endpoint = self.known().nodes[node.0].endpoint.clone();
+        self.dial.connect(endpoint).await
     }
 
     /// The pooled channel; connects when first used.
@@ -101,7 +110,7 @@ impl Directory {
         let mut known = self.known();
         let node = &mut known.nodes[node.0];
         let endpoint = &node.endpoint;
-        node.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone()
+        node.channel.get_or_insert_with(|| self.dial.channel(endpoint)).clone()
     }
 
     /// The pooled channel did not answer: the next call makes a new connection.

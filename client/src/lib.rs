@@ -55,6 +55,8 @@ mod rpc;
 mod rwlock;
 mod semaphore;
 mod session;
+#[doc(hidden)]
+pub mod simulation;
 mod snapshot;
 mod state;
 #[cfg(test)]

@@ -72,7 +72,7 @@ async fn dial_patiently(
     node: NodeIndex,
     first: v1::stream_request::Message,
 ) -> Result<(Link, v1::StreamResponse), DialError> {
-    let connected = rpc.directory.endpoint(node).connect().await;
+    let connected = rpc.directory.connect(node).await;
     let channel = connected.map_err(|error| DialError::Failed(words(&error)))?;
     let (out, requests) = mpsc::unbounded_channel();
     // The receiver is at hand, so this cannot fail.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conclave_machine::{Command, LossNumber, Machine, SessionKey};
 use conclave_raft::{
-    ClusterStatus, Consistency, Decided, FeedSender, Hub, KeepAliveAck, Leadership, Node,
+    ClusterStatus, Consistency, Decided, Dial, FeedSender, Hub, KeepAliveAck, Leadership, Node,
     ProposeError, ReadAnswer, Reply,
 };
 use tokio::sync::watch;
@@ -36,8 +36,14 @@ struct Shared {
 }
 
 impl Edge {
-    pub(crate) fn new(node: Node, name: String, ttl_floor: Duration, metrics: Metrics) -> Self {
-        let forwarder = Forwarder::new(&name);
+    pub(crate) fn new(
+        node: Node,
+        name: String,
+        ttl_floor: Duration,
+        metrics: Metrics,
+        dial: Dial,
+    ) -> Self {
+        let forwarder = Forwarder::new(&name, dial);
         let stopping = watch::Sender::new(false);
         Self { shared: Arc::new(Shared { node, name, forwarder, ttl_floor, metrics, stopping }) }
     }
@@ -146,7 +152,7 @@ impl Edge {
         query: impl FnOnce(&Machine) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let snapshot = self.read(consistency, Machine::clone).await?.value;
-        let answer = tokio::task::spawn_blocking(move || query(&snapshot)).await;
+        let answer = self.shared.node.blocking().run(move || query(&snapshot)).await;
         // It panicked, or the runtime is being shut down.
         answer.map_err(|_| Failure::ShuttingDown)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use conclave_raft::LeaderHint;
+use conclave_raft::{Dial, LeaderHint};
 use tokio::time::Instant;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
@@ -24,6 +24,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Forwarder {
     mark: AsciiMetadataValue,
+    dial: Dial,
     /// By peer address.
     channels: Mutex<HashMap<Box<str>, Channel>>,
 }
@@ -33,10 +34,10 @@ pub(crate) fn is_forwarded(metadata: &MetadataMap) -> bool {
 }
 
 impl Forwarder {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, dial: Dial) -> Self {
         let mark = AsciiMetadataValue::try_from(name)
             .unwrap_or_else(|_| AsciiMetadataValue::from_static("a node"));
-        Self { mark, channels: Mutex::default() }
+        Self { mark, dial, channels: Mutex::default() }
     }
 
     /// The call as it is sent on.
@@ -57,12 +58,12 @@ impl Forwarder {
         }
         let endpoint = Endpoint::from_shared(format!("http://{}", leader.peer_address))
             .map_err(|_| Failure::NotLeader { leader: Some(leader.clone()) })?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(FORWARD_CONNECT_MAX)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .connect_lazy();
+            .keep_alive_timeout(PING_TIMEOUT);
+        let channel = self.dial.channel(endpoint);
         if channels.len() >= CHANNELS_MAX {
             channels.clear();
         }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Stream;
+use conclave_raft::{Incoming, Socket};
+use futures::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,9 +28,21 @@ pub(crate) struct ConnectionCount {
     open: Arc<AtomicUsize>,
 }
 
+/// Where connections come from.
+pub(crate) enum Listener {
+    Real(TcpListener),
+    Simulated(Incoming),
+}
+
+/// What a connection runs over.
+enum Stream {
+    Real(TcpStream),
+    Simulated(Box<dyn Socket>),
+}
+
 /// One accepted connection. Counts until dropped; fails once the server is over, however busy its peer is.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     patience: Patience,
     count: ConnectionCount,
@@ -53,16 +66,16 @@ impl ConnectionCount {
 
 /// Connections as they come, at most `connections_max` at one time; further ones wait in the kernel.
 pub(crate) fn incoming(
-    listener: TcpListener,
+    listener: Listener,
     connections_max: usize,
     count: ConnectionCount,
     over: CancellationToken,
-) -> impl Stream<Item = io::Result<Connection>> {
+) -> impl futures::Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(connections_max));
-    futures::stream::unfold((listener, places), move |(listener, places)| {
+    futures::stream::unfold((listener, places), move |(mut listener, places)| {
         let (count, over) = (count.clone(), over.clone());
         async move {
-            let stream = accept(&listener, &places).await;
+            let stream = accept(&mut listener, &places).await;
             let connection = stream.map(|(stream, permit)| {
                 count.open.fetch_add(1, Ordering::Relaxed);
                 let over = Box::pin(over.cancelled_owned());
@@ -75,16 +88,13 @@ pub(crate) fn incoming(
 }
 
 async fn accept(
-    listener: &TcpListener,
+    listener: &mut Listener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(Stream, OwnedSemaphorePermit)> {
     let permit = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                stream.set_nodelay(true)?;
-                return Ok((stream, permit));
-            }
+            Ok(stream) => return Ok((stream, permit)),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
@@ -93,7 +103,30 @@ async fn accept(
     }
 }
 
+impl Listener {
+    async fn accept(&mut self) -> io::Result<Stream> {
+        match self {
+            Self::Real(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Real(stream))
+            }
+            Self::Simulated(incoming) => match incoming.next().await {
+                Some(socket) => Ok(Stream::Simulated(socket?)),
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
 impl Connection {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut (dyn Socket + '_)> {
+        match &mut self.get_mut().stream {
+            Stream::Real(stream) => Pin::new(stream),
+            Stream::Simulated(socket) => Pin::new(&mut **socket),
+        }
+    }
+
     fn poll_over(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.over.as_mut().poll(context).is_ready() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server is gone"));
@@ -163,7 +196,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         self.poll_over(context)?;
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+        match self.as_mut().stream().poll_read(context, buffer) {
             Poll::Ready(read) => {
                 self.patience.heard(buffer.filled().len() - before);
                 Poll::Ready(read)
@@ -179,7 +212,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = self.as_mut().stream().poll_write(context, bytes);
+        self.patience.poll_written(context, written)
     }
 
     fn poll_write_vectored(
@@ -187,20 +221,23 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let written = self.as_mut().stream().poll_write_vectored(context, slices);
         self.patience.poll_written(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Real(stream) => stream.is_write_vectored(),
+            Stream::Simulated(_) => false,
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(context)
     }
 }
 
@@ -208,7 +245,10 @@ impl Connected for Connection {
     type ConnectInfo = Option<SocketAddr>;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.peer_addr().ok()
+        match &self.stream {
+            Stream::Real(stream) => stream.peer_addr().ok(),
+            Stream::Simulated(_) => None,
+        }
     }
 }
 

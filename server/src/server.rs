@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use conclave_raft::{Fatal, Node, NodeConfig};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -17,7 +16,7 @@ use crate::edge::Edge;
 use crate::error::ServerError;
 use crate::health::Health;
 use crate::limits;
-use crate::listener::{ConnectionCount, incoming};
+use crate::listener::{ConnectionCount, Listener, incoming};
 use crate::metrics::Metrics;
 use crate::ready::Ready;
 use crate::routes;
@@ -48,12 +47,12 @@ impl Server {
     /// # Errors
     /// An address that cannot be bound or must not be, a data directory that is not this node's, ...
     pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
-        let clients = bind("listen", &config.listen, config.insecure).await?;
-        let peers = bind("peer_listen", &config.peer_listen, config.insecure).await?;
-        let (client_addr, peer_addr) = (clients.1, peers.1);
+        let (clients, client_addr) = bind("listen", &config.listen, &config).await?;
+        let (peers, peer_addr) = bind("peer_listen", &config.peer_listen, &config).await?;
         let node = Node::start(node_config(&config, client_addr, peer_addr)).await?;
         let metrics = Metrics::new();
-        let edge = Edge::new(node, config.name.clone(), config.ttl_floor, metrics);
+        let edge =
+            Edge::new(node, config.name.clone(), config.ttl_floor, metrics, config.storage.dial());
         let health = Health::start(edge.clone()).await;
         let over = CancellationToken::new();
 
@@ -66,14 +65,14 @@ impl Server {
             client_addr,
             peer_addr,
             clients: listen(
-                clients.0,
+                clients,
                 client_router,
                 limits::CLIENT_CONNECTIONS_MAX,
                 count,
                 over.clone(),
             ),
             peers: listen(
-                peers.0,
+                peers,
                 peer_router,
                 limits::PEER_CONNECTIONS_MAX,
                 ConnectionCount::default(),
@@ -201,7 +200,7 @@ fn transport(streams_max: u32, accept_http1: bool) -> Transport {
 }
 
 fn listen(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     connections_max: usize,
     count: ConnectionCount,

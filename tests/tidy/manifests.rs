@@ -26,7 +26,7 @@ const KEPT_BY: &[(&str, &[&str])] = &[
     ("raft-log", &["server/store"]),
     ("chunked-wal", &["server/store"]),
     ("codeq", &["server/store"]),
-    ("tonic", &["proto", "client", "server", "server/raft", "bench", "tests"]),
+    ("tonic", &["proto", "client", "server", "server/raft", "bench", "tests", "tests/sim"]),
 ];
 
 fn parse(path: &str) -> Table {

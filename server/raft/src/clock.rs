@@ -1,9 +1,10 @@
 //! Time as the leader measures it: monotonic, from an arbitrary zero, never the wall clock. Tests drive it by hand.
 
 use std::ops::{Add, Sub};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// An instant of one [`Clock`], in microseconds since its zero. Never compared with those of another clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -37,7 +38,7 @@ impl Sub for Moment {
 /// Where the time comes from.
 #[derive(Debug, Clone)]
 pub enum Clock {
-    /// The monotonic clock of the system.
+    /// The monotonic clock of the system, as the runtime shows it.
     Real(RealClock),
     /// Stands still until it is told to move.
     Manual(ManualClock),
@@ -73,7 +74,7 @@ impl Clock {
         match self {
             Self::Real(clock) => {
                 let until = clock.zero + (moment - Moment::ZERO);
-                tokio::time::sleep_until(until.into()).await;
+                tokio::time::sleep_until(until).await;
             }
             Self::Manual(clock) => {
                 let mut now = clock.now.subscribe();

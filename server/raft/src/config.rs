@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::network::Protocols;
+use crate::simulation::{Dial, Simulation};
 
 /// Everything that [`Node::start`](crate::Node::start) needs. Addresses are `host:port`.
 #[derive(Debug, Clone)]
@@ -46,6 +47,21 @@ pub enum Storage {
     /// A fresh directory below the system's temporary one, removed when the node is gone. Everything is written and synced
     /// as in a real one, so it is no faster; it only leaves nothing behind.
     Ephemeral,
+    /// For tests of the whole cluster in one thread.
+    #[doc(hidden)]
+    Simulated(Simulation),
+}
+
+impl Storage {
+    /// How a node whose bytes live there reaches others.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn dial(&self) -> Dial {
+        match self {
+            Self::Directory(_) | Self::Ephemeral => Dial::Real,
+            Self::Simulated(simulation) => Dial::Simulated(simulation.network.clone()),
+        }
+    }
 }
 
 /// How patient the nodes are with one another. The same on all nodes.

@@ -51,7 +51,7 @@ pub(crate) async fn form(myself: &Myself, request: proto::FormRequest) -> Result
         )));
     }
     let myself = myself.clone();
-    let joined = tokio::task::spawn_blocking(move || myself.join(cluster)).await;
+    let joined = myself.blocking().run(move || myself.join(cluster)).await;
     match joined.map_err(|error| Status::internal(error.to_string()))? {
         Ok(()) => Ok(()),
         Err(error @ JoinError::Other { .. }) => Err(Status::failed_precondition(error.to_string())),
@@ -217,7 +217,7 @@ impl Formation {
     ) -> Result<(), Fatal> {
         let cluster = self.myself.cluster().unwrap_or_else(rand::random);
         let myself = self.myself.clone();
-        let joined = tokio::task::spawn_blocking(move || myself.join(cluster)).await;
+        let joined = myself.blocking().run(move || myself.join(cluster)).await;
         let failed = |reason: String| Fatal::Identity { reason };
         joined
             .map_err(|error| failed(error.to_string()))?

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use conclave_store::{Identity, IdentityError};
 
 use crate::config::Member;
+use crate::disk::Blocking;
 use crate::network::Protocols;
 use crate::types::MemberNode;
 
@@ -21,6 +22,7 @@ struct Shared {
     id: u64,
     name: String,
     file: PathBuf,
+    blocking: Blocking,
     /// None: unformed.
     cluster: Mutex<Option<u128>>,
     /// The list of nodes, sorted by name.
@@ -53,6 +55,7 @@ impl Myself {
             id: identity.node_id,
             name: identity.name.clone(),
             file,
+            blocking: Blocking::of(&config.storage),
             cluster: Mutex::new(identity.cluster_id),
             members: config.members(),
             join: config.join.clone(),
@@ -71,6 +74,10 @@ impl Myself {
 
     pub(crate) fn protocols(&self) -> Protocols {
         self.shared.protocols
+    }
+
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.blocking
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{NodeConfig, Storage, Timing};
 use crate::core;
+use crate::disk::{Blocking, DiskLog, SnapshotDisk};
 use crate::failure::StartError;
 use crate::growth::Growth;
 use crate::hub::Hub;
@@ -31,7 +32,7 @@ pub(crate) struct Launched {
     pub(crate) connections: Connections,
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
     pub(crate) view: View,
-    pub(crate) log: Wal,
+    pub(crate) log: DiskLog,
     pub(crate) growth: Growth,
     pub(crate) snapshots: Snapshots,
     pub(crate) place: Place,
@@ -57,7 +58,7 @@ pub(crate) async fn launch(
     let lost = |error: tokio::task::JoinError| StartError::Core { reason: error.to_string() };
     let (place, has_a_place) = {
         let config = config.clone();
-        tokio::task::spawn_blocking(move || enter(&config)).await.map_err(lost)??
+        Blocking::of(&config.storage).run(move || enter(&config)).await.map_err(lost)??
     };
     let given = match has_a_place || config.join.is_empty() {
         true => None,
@@ -66,7 +67,7 @@ pub(crate) async fn launch(
     // Reads everything that there is.
     let open = {
         let (config, hub) = (config.clone(), hub.clone());
-        tokio::task::spawn_blocking(move || open(&config, place, given, hub)).await
+        Blocking::of(&config.storage).run(move || open(&config, place, given, hub)).await
     };
     let Opened { place, identity, log, retained, snapshots, machine } = open.map_err(lost)??;
 
@@ -74,7 +75,7 @@ pub(crate) async fn launch(
     let LogState { vote, last, .. } = log.state();
     core.enable_elect = vote.is_some() || last.is_none() || config.members().len() == 1;
     let myself = Myself::new(&identity, place.directory.identity(), config);
-    let connections = Connections::new(patience);
+    let connections = Connections::new(patience, config.storage.dial());
     let view = machine.view();
     let network = Network { myself: myself.clone(), connections: connections.clone() };
     let storage = LogStorage::new(log.clone(), retained).tracked(tasks.token());
@@ -101,7 +102,7 @@ fn patience(timing: &Timing) -> Patience {
 struct Opened {
     place: Place,
     identity: Identity,
-    log: Wal,
+    log: DiskLog,
     retained: Retained,
     snapshots: Snapshots,
     machine: StateMachine,
@@ -129,8 +130,13 @@ fn open(
 ) -> Result<Opened, StartError> {
     let (identity, log) = open_log(&place, config, given)?;
     let retained = Retained::everything();
-    let store = SnapshotStore::open(&place.directory.snapshots())?;
-    let snapshots = Snapshots::new(store, retained.clone());
+    let disk = match &config.storage {
+        Storage::Directory(_) | Storage::Ephemeral => {
+            SnapshotDisk::Real(SnapshotStore::open(&place.directory.snapshots())?)
+        }
+        Storage::Simulated(simulation) => SnapshotDisk::Simulated(simulation.snapshots.clone()),
+    };
+    let snapshots = Snapshots::new(disk, retained.clone());
     let machine = restore(&place, snapshots.clone(), hub, &log)?;
     Ok(Opened { place, identity, log, retained, snapshots, machine })
 }
@@ -169,6 +175,9 @@ impl Place {
                 let directory = DataDir::open(temporary.path())?;
                 Ok(Self { directory, _temporary: Some(temporary) })
             }
+            Storage::Simulated(simulation) => {
+                Ok(Self { directory: DataDir::open(&simulation.directory)?, _temporary: None })
+            }
         }
     }
 
@@ -191,10 +200,19 @@ fn open_log(
     place: &Place,
     config: &NodeConfig,
     given: Option<Given>,
-) -> Result<(Identity, Wal), StartError> {
+) -> Result<(Identity, DiskLog), StartError> {
     let file = place.directory.identity();
     let wal = place.directory.wal();
-    let open = || Wal::open(&wal, &WalOptions::default());
+    let open = || match &config.storage {
+        Storage::Directory(_) | Storage::Ephemeral => {
+            Ok::<_, StartError>(DiskLog::Real(Wal::open(&wal, &WalOptions::default())?))
+        }
+        Storage::Simulated(simulation) => Ok(DiskLog::Simulated(simulation.log.clone())),
+    };
+    let is_gone = || match &config.storage {
+        Storage::Directory(_) | Storage::Ephemeral => is_empty(&wal),
+        Storage::Simulated(_) => false,
+    };
     match Identity::load(&file) {
         Ok(identity) if identity.name != config.name => Err(StartError::OtherNode {
             dir: place.shown(),
@@ -204,7 +222,7 @@ fn open_log(
         Err(IdentityError::Missing { .. }) if !is_empty(&place.directory.snapshots()) => {
             Err(StartError::Unfinished { dir: place.shown() })
         }
-        Ok(_) if is_empty(&wal) => {
+        Ok(_) if is_gone() => {
             Err(StartError::DataGone { dir: place.shown(), name: config.name.clone(), what: "log" })
         }
         Ok(identity) if identity.cluster_id.is_some() => Ok((identity, open()?)),
@@ -231,7 +249,7 @@ fn restore(
     place: &Place,
     snapshots: Snapshots,
     hub: Hub,
-    log: &Wal,
+    log: &DiskLog,
 ) -> Result<StateMachine, StartError> {
     let unrecoverable = |reason| StartError::Unrecoverable { dir: place.shown(), reason };
     let machine =

@@ -3,12 +3,13 @@
 //! "Leading" is said late and taken back early: it begins when an entry of the own term is applied, and it ends when no
 //! majority was heard of for a while, although openraft may still call itself leader.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conclave_machine::Term;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Instant as _, Raft};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{LeaderHint, Leadership};

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{NodeConfig, Timing};
 use crate::counters::SnapshotCounters;
 use crate::deadlines::Deadlines;
+use crate::disk::Blocking;
 use crate::failure::{Fatal, StartError, StepDownError};
 use crate::feed::FeedSender;
 use crate::formation::Formation;
@@ -291,6 +292,12 @@ impl Node {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.inner.hub
+    }
+
+    /// Where long work is done.
+    #[must_use]
+    pub fn blocking(&self) -> Blocking {
+        self.inner.snapshots.blocking()
     }
 
     /// What the clock did, for metrics.

@@ -6,13 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use conclave_machine::{Machine, Record, RestoreError};
-use conclave_store::{
-    LogPosition, SnapshotError, SnapshotId, SnapshotInfo, SnapshotReader, SnapshotStore,
-    SnapshotWriter,
-};
+use conclave_store::{LogPosition, SnapshotError, SnapshotId, SnapshotInfo};
 
 use crate::codec::{self, DecodeError};
 use crate::counters::SnapshotCounters;
+use crate::disk::{Blocking, DiskReader, DiskWriter, SnapshotDisk};
 use crate::retention::Retained;
 use crate::types::{SnapshotMeta, StoredMembership, log_id_of, position_of};
 
@@ -23,7 +21,7 @@ pub struct Snapshots {
 }
 
 struct Shared {
-    store: SnapshotStore,
+    store: SnapshotDisk,
     retained: Retained,
     /// The good one that reaches furthest; none: there is none.
     current: Mutex<Option<(SnapshotMeta, SnapshotId)>>,
@@ -82,9 +80,9 @@ impl std::fmt::Debug for Snapshots {
 impl Snapshots {
     /// What the log keeps from now on is what the snapshots here need.
     #[must_use]
-    pub fn new(store: SnapshotStore, retained: Retained) -> Self {
+    pub fn new(store: impl Into<SnapshotDisk>, retained: Retained) -> Self {
         let (current, counters) = (Mutex::new(None), SnapshotCounters::default());
-        let shared = Shared { store, retained, current, counters };
+        let shared = Shared { store: store.into(), retained, current, counters };
         Self { shared: Arc::new(shared) }
     }
 
@@ -129,7 +127,7 @@ impl Snapshots {
     }
 
     /// Starts one whose records come from elsewhere; [`Self::adopt`] it when it is committed.
-    pub(crate) fn begin(&self, meta: &SnapshotMeta) -> Result<SnapshotWriter, SnapshotError> {
+    pub(crate) fn begin(&self, meta: &SnapshotMeta) -> Result<DiskWriter, SnapshotError> {
         let reach = meta.last_log_id.as_ref().map_or(0, |last| last.index());
         self.shared.store.begin(reach, encode_meta(meta))
     }
@@ -176,6 +174,11 @@ impl Snapshots {
         &self.shared.counters
     }
 
+    /// Where its work is done.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.store.blocking()
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -192,7 +195,7 @@ impl Snapshots {
 }
 
 impl StoredSnapshot {
-    pub(crate) fn reader(&self) -> Result<SnapshotReader, SnapshotError> {
+    pub(crate) fn reader(&self) -> Result<DiskReader, SnapshotError> {
         self.snapshots.shared.store.reader(self.id)
     }
 
@@ -218,7 +221,7 @@ impl StoredSnapshot {
 }
 
 /// The machine counts only when the reader came to its end without an error: only then the whole is known to be complete.
-fn machine_from(reader: SnapshotReader) -> Result<Machine, LoadError> {
+fn machine_from(reader: DiskReader) -> Result<Machine, LoadError> {
     let mut failure = None;
     let records = reader.map_while(|record| match decode(record) {
         Ok(record) => Some(record),

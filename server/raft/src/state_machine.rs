@@ -185,7 +185,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             own.adopt(&of, stored.id);
             Ok::<_, io::Error>(machine)
         };
-        let machine = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
+        let machine = self.snapshots.blocking().run(install).await.map_err(io::Error::other)??;
         let revision = machine.revision();
         *self.view.write() = machine;
         self.hub.restored(revision);
@@ -222,6 +222,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (machine, meta, snapshots) =
             (self.machine.clone(), self.meta.clone(), self.snapshots.clone());
         let machine = self.later.as_ref().map_or(machine, |view| view.look(Machine::clone));
+        let blocking = snapshots.blocking();
         let write = move || {
             let (meta, snapshot) = match snapshots.write(&machine, &meta)? {
                 Some(id) => (meta, StoredSnapshot { snapshots, id }),
@@ -229,7 +230,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             };
             Ok(Snapshot { meta, snapshot })
         };
-        tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
+        blocking.run(write).await.map_err(io::Error::other)?
     }
 }
 

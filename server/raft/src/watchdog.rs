@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use conclave_store::Wal;
 use futures::FutureExt as _;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::DiskLog;
 use crate::failure::Fatal;
 use crate::formation::Formation;
 use crate::membership::Attendance;
@@ -23,7 +23,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 pub(crate) struct Watchdog {
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
-    pub(crate) log: Wal,
+    pub(crate) log: DiskLog,
     pub(crate) failure: watch::Sender<Option<Fatal>>,
     /// What the calls of peers showed.
     pub(crate) broken: watch::Receiver<Option<Fatal>>,

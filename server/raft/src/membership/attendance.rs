@@ -116,8 +116,8 @@ impl Attendance {
     async fn removed(&self) -> Fatal {
         let (name, id) = (self.myself.name().to_owned(), self.myself.id());
         let (mark, why) = (self.mark.clone(), format!("node {id}, {name}, was taken out"));
-        let marked =
-            tokio::task::spawn_blocking(move || conclave_store::mark_removed(&mark, &why)).await;
+        let mark = move || conclave_store::mark_removed(&mark, &why);
+        let marked = self.myself.blocking().run(mark).await;
         // It stops all the same, and is told the same when it is started again.
         if let Ok(Err(error)) = marked {
             tracing::warn!(%error, "cannot mark the data directory of a node that was taken out");

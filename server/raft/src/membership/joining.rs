@@ -30,7 +30,7 @@ pub(crate) async fn ask_for_a_place(
     config: &NodeConfig,
     patience: Patience,
 ) -> Result<Place, StartError> {
-    let connections = Connections::new(patience);
+    let connections = Connections::new(patience, config.storage.dial());
     // Not zero, which means nobody.
     let claim = rand::random::<u64>().max(1);
     let started = Instant::now();

@@ -8,6 +8,7 @@ use conclave_proto::internal::v1::peer_service_client::PeerServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
 use super::MESSAGE_BYTES_MAX;
+use crate::simulation::Dial;
 
 /// What runs where, so that a megabyte of entries never stands before a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,7 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 struct Shared {
     patience: Patience,
+    dial: Dial,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
 }
 
@@ -56,8 +58,8 @@ pub(crate) struct BadAddress {
 }
 
 impl Connections {
-    pub(crate) fn new(patience: Patience) -> Self {
-        let shared = Shared { patience, channels: Mutex::new(HashMap::new()) };
+    pub(crate) fn new(patience: Patience, dial: Dial) -> Self {
+        let shared = Shared { patience, dial, channels: Mutex::new(HashMap::new()) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -72,7 +74,7 @@ impl Connections {
         let channel = match channels.get(&key) {
             Some(channel) => channel.clone(),
             None => {
-                let channel = self.endpoint(address)?.connect_lazy();
+                let channel = self.shared.dial.channel(self.endpoint(address)?);
                 channels.insert(key, channel.clone());
                 channel
             }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A cheap handle.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,6 @@ impl Heard {
     /// None: never heard.
     pub(crate) fn silence_of(&self, id: u64) -> Option<Duration> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.get(&id).map(Instant::elapsed)
+        last.get(&id).map(|at| at.elapsed())
     }
 }

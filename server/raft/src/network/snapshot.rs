@@ -6,7 +6,7 @@ use std::time::Duration;
 use conclave_proto::internal::v1 as proto;
 use conclave_proto::internal::v1::install_snapshot_request::Part;
 use conclave_store::{Checksum, SnapshotError};
-use futures::Stream;
+use futures::stream::{self, Stream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use super::wire;
 use crate::counters::count;
+use crate::disk::Blocking;
 use crate::snapshots::{self, Snapshots, StoredSnapshot};
 use crate::types::{Snapshot, SnapshotMeta, Vote};
 
@@ -29,12 +30,26 @@ type Message = proto::InstallSnapshotRequest;
 /// The whole snapshot as messages. A snapshot that cannot be read ends the stream without its end, which the receiver
 /// notices.
 pub(super) fn parts(vote: Vote, snapshot: Snapshot<StoredSnapshot>) -> impl Stream<Item = Message> {
-    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    tokio::task::spawn_blocking(move || send(vote, &snapshot, &sender));
-    ReceiverStream::new(receiver)
+    match snapshot.snapshot.snapshots.blocking() {
+        Blocking::Elsewhere => {
+            let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+            let read = move || send(vote, &snapshot, |part| sender.blocking_send(part).is_ok());
+            tokio::task::spawn_blocking(read);
+            ReceiverStream::new(receiver).left_stream()
+        }
+        Blocking::Here => {
+            let mut all = Vec::new();
+            send(vote, &snapshot, |part| {
+                all.push(part);
+                true
+            });
+            stream::iter(all).right_stream()
+        }
+    }
 }
 
-fn send(vote: Vote, snapshot: &Snapshot<StoredSnapshot>, to: &mpsc::Sender<Message>) {
+/// `to` is false when nobody wants the rest.
+fn send(vote: Vote, snapshot: &Snapshot<StoredSnapshot>, mut to: impl FnMut(Message) -> bool) {
     let meta = snapshots::encode_meta(&snapshot.meta);
     let mut checksum = Checksum::default();
     checksum.update(&meta);
@@ -43,7 +58,7 @@ fn send(vote: Vote, snapshot: &Snapshot<StoredSnapshot>, to: &mpsc::Sender<Messa
         id: snapshot.snapshot.id.to_string(),
         meta,
     };
-    if to.blocking_send(message(Part::Header(header))).is_err() {
+    if !to(message(Part::Header(header))) {
         return;
     }
     let reader = match snapshot.snapshot.reader() {
@@ -67,8 +82,7 @@ fn send(vote: Vote, snapshot: &Snapshot<StoredSnapshot>, to: &mpsc::Sender<Messa
         if bytes >= PIECE_BYTES {
             bytes = 0;
             let records = std::mem::take(&mut piece);
-            if to.blocking_send(message(Part::Records(proto::SnapshotRecords { records }))).is_err()
-            {
+            if !to(message(Part::Records(proto::SnapshotRecords { records }))) {
                 return;
             }
         }
@@ -78,7 +92,7 @@ fn send(vote: Vote, snapshot: &Snapshot<StoredSnapshot>, to: &mpsc::Sender<Messa
         Part::End(proto::SnapshotEnd { records: records_sent, checksum: checksum.value() }),
     ];
     for part in last {
-        if to.blocking_send(message(part)).is_err() {
+        if !to(message(part)) {
             return;
         }
     }
@@ -169,26 +183,35 @@ async fn forward(from: &mut Streaming<Message>, to: mpsc::Sender<Part>) -> Resul
 fn write_in_turn(
     store: Snapshots,
     header: (SnapshotMeta, Checksum),
-    from: mpsc::Receiver<Part>,
+    mut from: mpsc::Receiver<Part>,
     turn: Turn,
     welcome: impl FnOnce() -> Result<(), Status> + Send + 'static,
 ) -> JoinHandle<Result<(StoredSnapshot, Turn), NotTaken>> {
-    tokio::task::spawn_blocking(move || {
-        let snapshot = write(&store, header, from, welcome)?;
-        Ok((snapshot, turn))
-    })
+    match store.blocking() {
+        Blocking::Elsewhere => tokio::task::spawn_blocking(move || {
+            let parts = std::iter::from_fn(move || from.blocking_recv());
+            Ok((write(&store, header, parts, welcome)?, turn))
+        }),
+        Blocking::Here => tokio::spawn(async move {
+            let mut parts = Vec::new();
+            while let Some(part) = from.recv().await {
+                parts.push(part);
+            }
+            Ok((write(&store, header, parts, welcome)?, turn))
+        }),
+    }
 }
 
 fn write(
     store: &Snapshots,
     (meta, mut checksum): (SnapshotMeta, Checksum),
-    mut from: mpsc::Receiver<Part>,
+    from: impl IntoIterator<Item = Part>,
     welcome: impl FnOnce() -> Result<(), Status>,
 ) -> Result<StoredSnapshot, NotTaken> {
     let refused = |why: &str| NotTaken::Refused(Status::invalid_argument(why));
     let mut writer = store.begin(&meta).map_err(not_stored)?;
     let mut count = 0;
-    while let Some(part) = from.blocking_recv() {
+    for part in from {
         match part {
             Part::Records(records) => {
                 for record in records.records {
