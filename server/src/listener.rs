@@ -119,14 +119,16 @@ impl Listener {
     }
 }
 
-impl Connection {
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut (dyn Socket + '_)> {
-        match &mut self.get_mut().stream {
-            Stream::Real(stream) => Pin::new(stream),
-            Stream::Simulated(socket) => Pin::new(&mut **socket),
+impl Stream {
+    fn socket(&mut self) -> Pin<&mut (dyn Socket + '_)> {
+        match self {
+            Self::Real(stream) => Pin::new(stream),
+            Self::Simulated(socket) => Pin::new(&mut **socket),
         }
     }
+}
 
+impl Connection {
     fn poll_over(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.over.as_mut().poll(context).is_ready() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server is gone"));
@@ -196,7 +198,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         self.poll_over(context)?;
         let before = buffer.filled().len();
-        match self.as_mut().stream().poll_read(context, buffer) {
+        match self.stream.socket().poll_read(context, buffer) {
             Poll::Ready(read) => {
                 self.patience.heard(buffer.filled().len() - before);
                 Poll::Ready(read)
@@ -212,7 +214,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.as_mut().stream().poll_write(context, bytes);
+        let written = self.stream.socket().poll_write(context, bytes);
         self.patience.poll_written(context, written)
     }
 
@@ -221,7 +223,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.as_mut().stream().poll_write_vectored(context, slices);
+        let written = self.stream.socket().poll_write_vectored(context, slices);
         self.patience.poll_written(context, written)
     }
 
@@ -232,12 +234,12 @@ impl AsyncWrite for Connection {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(context)
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.socket().poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.socket().poll_shutdown(context)
     }
 }
 

@@ -235,7 +235,16 @@ async fn metrics_of_all(stage: &Stage) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for endpoint in &stage.endpoints {
         let text = metrics(endpoint).await;
-        all.push(text.map_err(|error| Failure::of(&format!("metrics of {endpoint}"), error))?);
+        let text = text.map_err(|error| Failure::of(&format!("metrics of {endpoint}"), error))?;
+        // A node that does not tell has not shown that it never paused.
+        if buckets(&text).next().is_none() {
+            let advice = "measure a newer one";
+            return Err(Failure::new(
+                format!("{endpoint} does not tell how long apply took"),
+                advice,
+            ));
+        }
+        all.push(text);
     }
     Ok(all)
 }

@@ -206,7 +206,8 @@ impl Node {
     /// Answers the peers; to be served on the peer listener of the address that was configured.
     #[must_use]
     pub fn peer_service(&self) -> PeerServiceServer<PeerEndpoint> {
-        let Inner { myself, raft, snapshots, heard, membership, stopping, broken, .. } = &*self.inner;
+        let Inner { myself, raft, snapshots, heard, membership, stopping, broken, .. } =
+            &*self.inner;
         PeerEndpoint::server(
             myself.clone(),
             raft.clone(),
@@ -263,7 +264,7 @@ impl Node {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn backup(&self) -> Result<Backup, ReadError> {
-        let last = self.inner.raft.metrics().borrow_watched().last_applied.clone();
+        let last = self.inner.raft.metrics().borrow_watched().last_applied;
         let at_least = last.map_or((0, 0), |last| (last.committed_leader_id().term, last.index()));
         let machine = self.read(Consistency::Linearizable, Machine::clone).await?.value;
         Ok(Backup::new(machine, self.inner.myself.cluster().unwrap_or_default(), at_least))

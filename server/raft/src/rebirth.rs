@@ -255,7 +255,7 @@ fn begin(
     let before = machine.counts();
     let quiet_ms = match new.now {
         true => 0,
-        false => machine.belief_ms().max(QUIET_MS_MIN).min(limits::QUIET_MS_MAX),
+        false => machine.belief_ms().clamp(QUIET_MS_MIN, limits::QUIET_MS_MAX),
     };
     let machine = machine.reborn(quiet_ms);
     let cluster_id: u128 = rand::random();
