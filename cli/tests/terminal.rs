@@ -204,3 +204,18 @@ fn who_waits_sees_behind_whom_and_that_the_line_moves() {
     holder.signal(Signal::TERM);
     shell.sees("got-6 it");
 }
+
+#[test]
+fn who_waits_at_a_latch_sees_what_is_missing_and_that_the_line_moves() {
+    let _turn = together();
+    let node = Node::start();
+    node.json(&["latch", "import", "--count", "2"]);
+    let mut shell = Shell::start(&node);
+    shell.run(&format!("{} latch import --wait; echo code=$?", conclave()));
+    shell.sees("waiting: import has 2 left, for ");
+    node.json(&["latch", "import", "--done"]);
+    shell.sees("waiting: import has 1 left, for ");
+    node.json(&["latch", "import", "--done"]);
+    let seen = shell.sees("code=0");
+    assert!(seen.contains("\r\x1b[K") && seen.contains("import: passed"), "{seen:?}");
+}

@@ -5,6 +5,7 @@ mod alone;
 mod binary;
 mod cluster;
 mod disk;
+mod metrics;
 mod process;
 pub mod raw;
 

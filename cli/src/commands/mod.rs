@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod awaited;
 pub(crate) mod bench;
 pub(crate) mod completions;
 mod connect;

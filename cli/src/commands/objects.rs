@@ -3,9 +3,10 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use conclave_client::{Error, Refusal, Session, SessionId, Token, Value, Version};
+use conclave_client::{Admin, Error, Refusal, Session, SessionId, Token, Value, Version};
 use serde::Serialize;
 
+use super::awaited::telling;
 use super::connect;
 use super::run::{self, Signals};
 use crate::args::{
@@ -21,7 +22,7 @@ use crate::output::{self, Format, Show, printable};
 async fn acting(
     global: &Global,
     command: &str,
-    act: impl AsyncFnOnce(&Session) -> Result<u8, Failure>,
+    act: impl AsyncFnOnce(&Session, &Admin) -> Result<u8, Failure>,
 ) -> Result<u8, Failure> {
     let mut signals = Signals::to_end().map_err(|error| {
         Failure::new(code::REFUSED, format!("cannot hear signals: {error}"), "")
@@ -33,10 +34,11 @@ async fn acting(
         signal = signals.asked() => return Ok(code_of_signal(signal)),
         session = builder.open() => session.map_err(|error| connect::failure(&error))?,
     };
+    let admin = client.admin();
     let result = tokio::select! {
         biased;
         signal = signals.asked() => Ok(code_of_signal(signal)),
-        result = act(&session) => result,
+        result = act(&session, &admin) => result,
     };
     run::close(&session).await;
     result
@@ -73,7 +75,7 @@ impl Show for Latched {
 }
 
 pub(crate) async fn latch(global: &Global, args: &LatchArgs) -> Result<u8, Failure> {
-    acting(global, "conclave latch", async |session| {
+    acting(global, "conclave latch", async |session, admin| {
         let (name, latch) = (&args.name, session.latch(&args.name));
         let state = match (args.count, &args.key) {
             (Some(count), _) => latch.create(count).await,
@@ -82,11 +84,14 @@ pub(crate) async fn latch(global: &Global, args: &LatchArgs) -> Result<u8, Failu
             (None, None) if args.reset => latch.reset().await,
             (None, None) => {
                 let PatienceArgs { nonblock, timeout } = args.patience;
-                let passed = match patience(nonblock, timeout) {
-                    None => latch.wait().await.map(Some),
-                    Some(time) => latch.wait_timeout(time).await,
-                };
-                let passed = passed.map_err(no_latch(name))?;
+                let passed = telling(global, admin, name, async |progress| {
+                    let latch = latch.progress(progress);
+                    match patience(nonblock, timeout) {
+                        None => latch.wait().await.map(Some),
+                        Some(time) => latch.wait_timeout(time).await,
+                    }
+                });
+                let passed = passed.await.map_err(no_latch(name))?;
                 return let_through(global, name, passed, "is not at zero");
             }
         };
@@ -149,15 +154,18 @@ impl Show for GateShown {
 }
 
 pub(crate) async fn gate(global: &Global, args: &GateArgs) -> Result<u8, Failure> {
-    acting(global, "conclave gate", async |session| {
+    acting(global, "conclave gate", async |session, admin| {
         let (name, gate) = (&args.name, session.gate(&args.name));
         if args.wait {
             let PatienceArgs { nonblock, timeout } = args.patience;
-            let passed = match patience(nonblock, timeout) {
-                None => gate.wait().await.map(Some),
-                Some(time) => gate.wait_timeout(time).await,
-            };
-            return let_through(global, name, passed.map_err(refused(name))?, "is closed");
+            let passed = telling(global, admin, name, async |progress| {
+                let gate = gate.progress(progress);
+                match patience(nonblock, timeout) {
+                    None => gate.wait().await.map(Some),
+                    Some(time) => gate.wait_timeout(time).await,
+                }
+            });
+            return let_through(global, name, passed.await.map_err(refused(name))?, "is closed");
         }
         let done = if args.open { gate.open().await } else { gate.close().await };
         done.map_err(refused(name))?;
@@ -184,15 +192,18 @@ impl Show for Arrived {
 }
 
 pub(crate) async fn barrier(global: &Global, args: &BarrierArgs) -> Result<u8, Failure> {
-    acting(global, "conclave barrier", async |session| {
+    acting(global, "conclave barrier", async |session, admin| {
         let (name, WaitArgs { nonblock, wait, conflict_exit_code }) = (&args.name, args.wait);
         let barrier = session.barrier(name, args.parties);
         let barrier = if args.break_on_loss { barrier.break_on_loss() } else { barrier };
-        let pass = match patience(nonblock, wait) {
-            None => barrier.arrive_and_wait().await.map(Some),
-            Some(time) => barrier.arrive_timeout(time).await,
-        };
-        let Some(pass) = pass.map_err(refused(name))? else {
+        let pass = telling(global, admin, name, async |progress| {
+            let barrier = barrier.progress(progress);
+            match patience(nonblock, wait) {
+                None => barrier.arrive_and_wait().await.map(Some),
+                Some(time) => barrier.arrive_timeout(time).await,
+            }
+        });
+        let Some(pass) = pass.await.map_err(refused(name))? else {
             let text = format!("{}: the others did not arrive in time", printable(name));
             let advice = "wait longer with -w; this arrival is withdrawn";
             return Err(Failure::new(conflict_exit_code, text, advice));
@@ -238,7 +249,7 @@ pub(crate) async fn register(global: &Global, args: &RegisterArgs) -> Result<u8,
         RegisterCommand::Get { .. } => Value::default(),
         RegisterCommand::Set { value, .. } => read_value(value)?,
     };
-    acting(global, "conclave register", async |session| match &args.act {
+    acting(global, "conclave register", async |session, _| match &args.act {
         RegisterCommand::Get { name } => {
             let found = session.register(name).get().await.map_err(refused(name))?;
             let Some(entry) = found else {
@@ -323,7 +334,7 @@ impl Show for Counted {
 }
 
 pub(crate) async fn counter(global: &Global, args: &CounterArgs) -> Result<u8, Failure> {
-    acting(global, "conclave counter", async |session| {
+    acting(global, "conclave counter", async |session, _| {
         let (name, value) = match &args.act {
             CounterCommand::Get { name } => (name, session.counter(name).get().await),
             CounterCommand::Add { name, delta, guard } => {

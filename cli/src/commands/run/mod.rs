@@ -20,6 +20,7 @@ use self::driver::Driver;
 pub(crate) use self::driver::Ran;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::tee::{Kept, Tee};
+pub(crate) use self::waiting::announce;
 pub(crate) use self::wanted::{Had, Held, Wanted};
 use super::connect;
 use crate::args::{Global, RunArgs};

@@ -59,6 +59,39 @@ impl Tell for Waiting {
     }
 }
 
+/// Tells what `look` sees, given the position that the queue itself said; once it is queued, until it is dropped.
+pub(crate) async fn announce<T: Tell>(
+    mut progress: watch::Receiver<Progress>,
+    voice: &Voice,
+    look: impl AsyncFn(u32) -> Option<T>,
+) -> Infallible {
+    let queued = |progress: &Progress| matches!(progress, Progress::Queued { .. });
+    if progress.wait_for(queued).await.is_err() {
+        return pending().await;
+    }
+    sleep(SILENCE).await;
+    // A script gets its line also when the node that shows it is slow.
+    let mut shown = false;
+    loop {
+        let position = match *progress.borrow() {
+            Progress::Queued { position } => position,
+            _ => 0,
+        };
+        if let Some(waiting) = look(position).await {
+            if voice.shows_progress() {
+                voice.progress(waiting.sentence());
+            } else {
+                voice.tell(&waiting);
+            }
+            shown = true;
+        }
+        if shown && !voice.shows_progress() {
+            return pending().await;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 pub(super) struct Announcer<'a> {
     pub(super) admin: Admin,
     pub(super) session: SessionId,
@@ -69,36 +102,14 @@ impl Announcer<'_> {
     /// Runs beside the wait until it is dropped.
     pub(super) async fn run(
         self,
-        mut progress: watch::Receiver<Progress>,
+        progress: watch::Receiver<Progress>,
         voice: &Voice,
     ) -> Infallible {
-        let queued = |progress: &Progress| matches!(progress, Progress::Queued { .. });
-        if progress.wait_for(queued).await.is_err() {
-            return pending().await;
-        }
-        sleep(SILENCE).await;
-        // A script gets its line also when the node that shows it is slow: from what the queue itself said.
-        let mut shown = false;
-        loop {
-            let asked = match *progress.borrow() {
-                Progress::Queued { position } => position,
-                _ => 0,
-            };
-            let queue_max = if voice.shows_progress() { QUEUE_SHOWN_MAX } else { 1 };
-            if let Some(object) = self.look(queue_max).await {
-                let waiting = self.read(&object, asked);
-                if voice.shows_progress() {
-                    voice.progress(waiting.sentence());
-                } else {
-                    voice.tell(&waiting);
-                }
-                shown = true;
-            }
-            if shown && !voice.shows_progress() {
-                return pending().await;
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        let queue_max = if voice.shows_progress() { QUEUE_SHOWN_MAX } else { 1 };
+        announce(progress, voice, async |position| {
+            Some(self.read(&self.look(queue_max).await?, position))
+        })
+        .await
     }
 
     /// The object that is in the way: of several, the first that somebody has.
