@@ -24,13 +24,23 @@ pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 pub(crate) const PENDING_RESETS_MAX: usize = 20;
 /// Calls that this side reset for the peer's faults: beyond it the connection is closed.
 pub(crate) const LOCAL_RESETS_MAX: usize = 1_024;
+/// A connection says so many bytes, the preface of HTTP/2,
+pub(crate) const PREFACE_BYTES: u64 = 24;
+/// within this time: who only connects does not keep a place that others wait for.
+pub(crate) const PREFACE_MAX: Duration = Duration::from_secs(10);
+/// No byte in either direction for so long: closed. HTTP/2 asks for a sign of life long before; HTTP/1 and the dead do not.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A connection that is silent this long is asked for a sign of life.
 pub(crate) const PING_AFTER: Duration = Duration::from_secs(10);
 /// And closed when none comes within this time.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls of one stream without a decision; the stream is not read further meanwhile. As many as a session's replay window.
-pub(crate) const STREAM_OUTSTANDING_MAX: usize = 1_024;
+/// What one stream asked and has no decision on; the next one waits, and what comes behind it. A client has a replay window (1,024) of calls
+/// under way, cancels of them, and reports of lost holds: with this much room a keepalive never stands behind them, however slow
+/// the commits are.
+pub(crate) const STREAM_OUTSTANDING_MAX: usize = 4 * 1_024;
+/// The same with keepalives and time-outs, from the first unanswered one on; beyond it the stream is not read.
+pub(crate) const STREAM_SPAN_MAX: usize = 2 * STREAM_OUTSTANDING_MAX;
 /// Messages read from one stream before its answers and its neighbours get their turn.
 pub(crate) const STREAM_READS_AT_ONCE: usize = 128;
 /// A client that opened a stream says within this time which session it is.

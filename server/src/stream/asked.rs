@@ -29,6 +29,16 @@ pub(super) enum Asked {
     },
 }
 
+impl Asked {
+    /// Of the client's, and answered by a commit. A keepalive needs a majority and no disk; a time-out is this node's own.
+    fn takes_room(self) -> bool {
+        match self {
+            Self::Call { .. } | Self::Cancel { .. } | Self::AckStopped { .. } | Self::Close => true,
+            Self::KeepAlive { .. } | Self::TimeOut { .. } => false,
+        }
+    }
+}
+
 /// Answers come roughly in the order of the questions, so a window that moves is enough.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
@@ -37,6 +47,8 @@ pub(super) struct Questions {
     /// None: answered, behind one that is not.
     open: VecDeque<Option<Asked>>,
     unanswered: usize,
+    /// Of these, what the client waits for a commit of.
+    proposals: usize,
 }
 
 impl Questions {
@@ -44,6 +56,7 @@ impl Questions {
     pub(super) fn ask(&mut self, asked: Asked) -> u64 {
         self.open.push_back(Some(asked));
         self.unanswered += 1;
+        self.proposals += usize::from(asked.takes_room());
         self.first + self.open.len() as u64 - 1
     }
 
@@ -52,6 +65,7 @@ impl Questions {
         let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
         let asked = self.open.get_mut(index)?.take()?;
         self.unanswered -= 1;
+        self.proposals -= usize::from(asked.takes_room());
         while let Some(None) = self.open.front() {
             self.open.pop_front();
             self.first += 1;
@@ -61,6 +75,11 @@ impl Questions {
 
     pub(super) fn len(&self) -> usize {
         self.unanswered
+    }
+
+    /// What the client asked and waits for a commit of.
+    pub(super) fn proposals(&self) -> usize {
+        self.proposals
     }
 
     /// Also counts what was answered out of turn, so that one lost answer cannot make the window grow for ever.
@@ -82,11 +101,13 @@ mod tests {
         assert_eq!(questions.answered(2), Some(Asked::KeepAlive { number: 2 }));
         assert_eq!(questions.answered(2), None);
         assert_eq!((questions.len(), questions.span()), (4, 5));
+        assert_eq!(questions.proposals(), 0, "keepalives need no commit");
         assert_eq!(questions.answered(0), Some(Asked::KeepAlive { number: 0 }));
         assert_eq!(questions.answered(1), Some(Asked::KeepAlive { number: 1 }));
         assert_eq!((questions.len(), questions.span()), (2, 2));
         assert_eq!(questions.answered(0), None);
         assert_eq!(questions.ask(Asked::Close), 5);
+        assert_eq!((questions.len(), questions.proposals()), (3, 1));
         assert_eq!(questions.answered(77), None);
         assert_eq!(questions.answered(5), Some(Asked::Close));
     }

@@ -18,7 +18,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::convert::answer::{self, CallResult, DisplayClock};
 use crate::convert::request::{self, Wait};
 use crate::edge::Edge;
-use crate::limits::{STREAM_OUTSTANDING_MAX, STREAM_READS_AT_ONCE, TIME_OUT_AGAIN};
+use crate::limits::{
+    STREAM_OUTSTANDING_MAX, STREAM_READS_AT_ONCE, STREAM_SPAN_MAX, TIME_OUT_AGAIN,
+};
 use crate::metrics::StreamCount;
 use crate::status::{Failure, Malformed};
 use crate::stream::asked::{Asked, Questions};
@@ -30,6 +32,8 @@ pub(super) struct Serving {
     inbound: Inbound,
     /// False: the client says no more; what it asked is still answered.
     is_listening: bool,
+    /// Heard when so much was unanswered already; its turn comes when there is room, and nothing is read meanwhile.
+    parked: Option<v1::StreamRequest>,
     key: SessionKey,
     feed: Feed,
     sender: FeedSender,
@@ -68,6 +72,7 @@ impl Serving {
             edge,
             inbound,
             is_listening: true,
+            parked: None,
             key,
             sender: feed.sender(),
             feed,
@@ -112,7 +117,14 @@ impl Serving {
                 self.propose(command, asked);
                 continue;
             }
-            if self.is_full() || !self.is_listening {
+            if let Some(said) = self.parked.take() {
+                if self.has_room_for(&said) {
+                    self.heard(said);
+                    continue;
+                }
+                self.parked = Some(said);
+            }
+            if self.is_deaf() || !self.is_listening {
                 // Woken by the feed. An answered client that says no more is done.
                 if !self.is_listening && self.is_done() {
                     return Poll::Ready(Err(Farewell::Silence));
@@ -125,7 +137,8 @@ impl Serving {
             }
             reads_left -= 1;
             match Pin::new(&mut self.inbound).poll_next(context) {
-                Poll::Ready(Some(Ok(said))) => self.heard(said),
+                Poll::Ready(Some(Ok(said))) if self.has_room_for(&said) => self.heard(said),
+                Poll::Ready(Some(Ok(said))) => self.parked = Some(said),
                 Poll::Ready(Some(Err(status))) => self.farewell = Some(Farewell::Status(status)),
                 Poll::Ready(None) => self.is_listening = false,
                 Poll::Pending => return Poll::Pending,
@@ -133,13 +146,23 @@ impl Serving {
         }
     }
 
-    /// So much is unanswered that the client is not listened to until some of it is.
-    fn is_full(&self) -> bool {
-        self.questions.span() + self.again.len() >= STREAM_OUTSTANDING_MAX
+    /// So much waits for a commit that nothing more is proposed until some of it is answered. A keepalive is none of that: it
+    /// needs a majority and no disk, and a session must not end because its calls are slow.
+    fn has_room_for(&self, said: &v1::StreamRequest) -> bool {
+        matches!(said.message, Some(Said::KeepAlive(_)))
+            || self.questions.proposals() + self.again.len() < STREAM_OUTSTANDING_MAX
+    }
+
+    /// The client is not listened to: something waits for room, or far too much is unanswered, keepalives too.
+    fn is_deaf(&self) -> bool {
+        self.parked.is_some() || self.questions.span() >= STREAM_SPAN_MAX
     }
 
     fn is_done(&self) -> bool {
-        self.questions.len() == 0 && self.again.is_empty() && self.waits.is_empty()
+        self.questions.len() == 0
+            && self.parked.is_none()
+            && self.again.is_empty()
+            && self.waits.is_empty()
     }
 
     /// One message of the client.
