@@ -30,6 +30,10 @@ bench *arguments="compare":
 mutants:
     cargo test -p conclave-tests --test mutants
 
+# Real processes hurt in every way, for as long as it is told: `just soak 28800`. A seed of before makes its schedule again.
+soak seconds="3600":
+    CONCLAVE_CHAOS_SECONDS={{ seconds }} cargo test -p conclave-tests --test chaos -- --nocapture
+
 # What deploy/ ships, for real: needs a container engine and builds the static release.
 deployment:
     cargo test -p conclave-tests --test deploy

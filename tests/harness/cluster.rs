@@ -33,7 +33,16 @@ pub struct Seat {
     pub wrapper: Vec<String>,
     /// None: in the folder of the cluster.
     pub data_dir: Option<PathBuf>,
+    /// The address it has; none: one of its own on loopback.
+    pub host: Option<String>,
+    /// Where clients are told to dial it; none: where it listens.
+    pub client_road: Option<String>,
+    /// Where peers dial it; none: where it listens.
+    pub peer_road: Option<String>,
 }
+
+/// However loaded the machine is; a healthy one takes a second or two.
+const LEADER_MAX: Duration = Duration::from_secs(30);
 
 /// `a`, `b`, `c`, ... on `127.x.y.1`, `127.x.y.2`, ..., ports 7420 and 7421. All die with the handle.
 pub struct Cluster {
@@ -106,12 +115,18 @@ impl Cluster {
     /// What `--cluster` says on every node.
     pub fn list(&self) -> String {
         (0..self.size())
-            .map(|node| format!("{}={}", name(node), self.peer_address(node)))
+            .map(|node| {
+                let road = self.seats[node].peer_road.clone();
+                format!("{}={}", name(node), road.unwrap_or_else(|| self.peer_address(node)))
+            })
             .collect::<Vec<_>>()
             .join(",")
     }
 
     fn host(&self, node: usize) -> String {
+        if let Some(host) = &self.seats[node].host {
+            return host.clone();
+        }
         format!("127.{}.{}.{}", self.network[0], self.network[1], node + 1)
     }
 
@@ -126,7 +141,12 @@ impl Cluster {
 
     /// All client addresses, as `--endpoint` takes them.
     pub fn endpoints(&self) -> String {
-        (0..self.size()).map(|node| self.endpoint(node)).collect::<Vec<_>>().join(",")
+        (0..self.size()).map(|node| self.client_road(node)).collect::<Vec<_>>().join(",")
+    }
+
+    /// Where clients dial a node.
+    pub fn client_road(&self, node: usize) -> String {
+        self.seats[node].client_road.clone().unwrap_or_else(|| self.endpoint(node))
     }
 
     /// Starts a node that is down; its data is where it was.
@@ -146,6 +166,9 @@ impl Cluster {
         words.extend(["--peer-listen".into(), self.peer_address(node)]);
         words.extend(["--cluster".into(), list.to_owned()]);
         words.extend(["--data-dir".into(), self.data_dir(node).display().to_string()]);
+        if let Some(road) = &self.seats[node].client_road {
+            words.extend(["--advertise".into(), road.clone()]);
+        }
         words.extend(self.extra.iter().cloned());
         let environment: Vec<_> =
             environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -190,27 +213,26 @@ impl Cluster {
 
     /// The leader on which all running nodes agree, waited for until it serves.
     pub fn leader(&self) -> usize {
-        let leader = self.known_leader();
-        // A linearizable read: answered once the leader applied an entry of its own term.
-        let read = Command::new(conclave())
-            .args(["--endpoint", &self.endpoint(leader), "list", "-o", "json"])
-            .output()
-            .expect("conclave runs");
-        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-        leader
+        eventually("a leader that all running nodes know and that serves", LEADER_MAX, || {
+            let leader = self.known_leader()?;
+            // A linearizable read: answered once the leader applied an entry of its own term.
+            let read = Command::new(conclave())
+                .args(["--endpoint", &self.endpoint(leader), "list", "-o", "json"])
+                .output()
+                .expect("conclave runs");
+            read.status.success().then_some(leader)
+        })
     }
 
-    fn known_leader(&self) -> usize {
-        eventually("a leader that all running nodes know", Duration::from_secs(20), || {
-            let mut leaders = (0..self.size())
-                .filter(|&node| self.running(node))
-                .map(|node| self.status(node).and_then(|status| status.leader));
-            let first = leaders.next().flatten()?;
-            if leaders.any(|leader| leader.as_ref() != Some(&first)) {
-                return None;
-            }
-            (0..self.size()).find(|&node| name(node) == first && self.running(node))
-        })
+    fn known_leader(&self) -> Option<usize> {
+        let mut leaders = (0..self.size())
+            .filter(|&node| self.running(node))
+            .map(|node| self.status(node).and_then(|status| status.leader));
+        let first = leaders.next().flatten()?;
+        if leaders.any(|leader| leader.as_ref() != Some(&first)) {
+            return None;
+        }
+        (0..self.size()).find(|&node| name(node) == first && self.running(node))
     }
 }
 

@@ -6,14 +6,18 @@ mod binary;
 mod cluster;
 mod disk;
 mod metrics;
+mod net;
 mod process;
+mod proxy;
 pub mod raw;
 
 pub use alone::{Turn, alone, together};
-pub use binary::{conclave, example};
+pub use binary::{BUILT, conclave, example};
 pub use cluster::{Cluster, NodeStatus, Seat, Status};
 pub use disk::SmallDisk;
+pub use net::Network;
 pub use process::{Process, Signal};
+pub use proxy::{Proxy, Weather, Weathers};
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,351 @@
+//! What the histories of all clients must obey, whatever was done to the cluster. Each finding is a violation; none is excused.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::facts::{Fact, Line, Share};
+
+/// One hold, as its client believed it.
+#[derive(Debug, Clone)]
+pub(crate) struct Belief {
+    pub(crate) task: String,
+    pub(crate) name: String,
+    pub(crate) token: u64,
+    pub(crate) share: Share,
+    pub(crate) from: u64,
+    /// The last moment at which it was surely believed.
+    pub(crate) until: u64,
+    /// Its client went away with it.
+    pub(crate) open: bool,
+}
+
+/// One wait for a lock that was granted.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    asked: u64,
+    queued: Option<u64>,
+    granted: u64,
+    token: u64,
+}
+
+/// All that was seen, put together.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) beliefs: Vec<Belief>,
+    waits: BTreeMap<String, Vec<Wait>>,
+    /// Set and element.
+    added: Vec<(String, String)>,
+    asked_adds: BTreeSet<String>,
+    counted: Vec<i64>,
+    counts_asked: u64,
+    counts_refused: u64,
+    /// (asked, answered, version, token).
+    wrote: Vec<(u64, u64, u64, u64)>,
+    read: Vec<(u64, u64, u64, u64)>,
+    passed: BTreeMap<u64, Vec<(u32, u32)>>,
+    pub(crate) stale_refused: u64,
+    pub(crate) fenced: u64,
+    pub(crate) unknown: u64,
+    pub(crate) done: u64,
+    wrong: Vec<String>,
+}
+
+/// What is not finished yet of one task's operation.
+#[derive(Debug, Default, Clone)]
+struct Pending {
+    name: String,
+    asked: u64,
+    queued: Option<u64>,
+    belief: Option<usize>,
+}
+
+impl History {
+    /// Takes the lines of one process, in their order.
+    pub(crate) fn take(&mut self, lines: &[Line]) {
+        let mut pending: HashMap<(String, u64), Pending> = HashMap::new();
+        for line in lines {
+            self.line(line, &mut pending);
+        }
+    }
+
+    fn line(&mut self, line: &Line, pending: &mut HashMap<(String, u64), Pending>) {
+        let Line { at, task, fact } = line;
+        let at = *at;
+        match fact {
+            Fact::Asked { op, name } => {
+                *of(pending, task, *op) =
+                    Pending { name: name.clone(), asked: at, ..Pending::default() };
+                self.counts_asked += u64::from(name == "counter");
+                if name == "fenced" || name == "open" {
+                    self.asked_adds.insert(format!("{task}/{op}"));
+                }
+            }
+            Fact::Queued { op } => of(pending, task, *op).queued = Some(at),
+            Fact::Granted { op, name, token, share } => {
+                let wait = of(pending, task, *op);
+                let Pending { asked, queued, .. } = *wait;
+                wait.belief = Some(self.beliefs.len());
+                self.beliefs.push(Belief {
+                    task: task.clone(),
+                    name: name.clone(),
+                    token: *token,
+                    share: *share,
+                    from: at,
+                    until: at,
+                    open: true,
+                });
+                let wait = Wait { asked, queued, granted: at, token: *token };
+                self.waits.entry(name.clone()).or_default().push(wait);
+            }
+            Fact::Believed { op } => {
+                if let Some(belief) = of(pending, task, *op).belief {
+                    self.beliefs[belief].until = at;
+                }
+            }
+            Fact::Releasing { op } => {
+                if let Some(belief) = of(pending, task, *op).belief {
+                    self.beliefs[belief].open = false;
+                }
+            }
+            Fact::Released { .. } => self.done += 1,
+            Fact::Lost { .. } => {}
+            Fact::Refused { op, .. } => {
+                self.counts_refused += u64::from(of(pending, task, *op).name == "counter")
+            }
+            Fact::Unknown { .. } => self.unknown += 1,
+            Fact::Added { set, element, .. } => self.added.push((set.clone(), element.clone())),
+            Fact::Fenced { .. } => self.fenced += 1,
+            Fact::Wrote { op, version, token } => {
+                self.done += 1;
+                self.wrote.push((of(pending, task, *op).asked, at, *version, *token));
+            }
+            Fact::Read { op, version, token } => {
+                self.read.push((of(pending, task, *op).asked, at, *version, *token));
+            }
+            Fact::StaleRefused { .. } => self.stale_refused += 1,
+            Fact::Counted { value, .. } => {
+                self.done += 1;
+                self.counted.push(*value);
+            }
+            Fact::Passed { generation, index, parties, .. } => {
+                self.done += 1;
+                self.passed.entry(*generation).or_default().push((*index, *parties));
+            }
+            Fact::Wrong { what } => self.wrong.push(format!("{task}: {what}")),
+            Fact::Over => {}
+        }
+    }
+
+    /// All that is wrong; `sets` are the elements found outside, `counter` is what it stands at.
+    pub(crate) fn judge(&self, sets: &BTreeMap<&str, Vec<String>>, counter: i64) -> Vec<String> {
+        let mut found = self.wrong.clone();
+        self.exclusion(&mut found);
+        self.tokens(&mut found);
+        self.order(&mut found);
+        self.sets(sets, &mut found);
+        self.counter(counter, &mut found);
+        self.register(&mut found);
+        self.barrier(&mut found);
+        found
+    }
+
+    /// Those who believe at one moment may hold beside each other.
+    fn exclusion(&self, found: &mut Vec<String>) {
+        let mut by_name: BTreeMap<&str, Vec<&Belief>> = BTreeMap::new();
+        for belief in &self.beliefs {
+            by_name.entry(&belief.name).or_default().push(belief);
+        }
+        for beliefs in by_name.values_mut() {
+            beliefs.sort_by_key(|belief| belief.from);
+            let mut now: Vec<&Belief> = Vec::new();
+            for belief in beliefs.iter() {
+                now.retain(|other| other.until >= belief.from);
+                now.push(belief);
+                if !fits(&now) {
+                    found.push(format!("held at one time: {now:?}"));
+                }
+            }
+        }
+    }
+
+    /// No token is given twice, and a grant that was asked for after another one was seen has a larger one.
+    fn tokens(&self, found: &mut Vec<String>) {
+        let mut waits: Vec<_> = self.waits.values().flatten().collect();
+        waits.sort_by_key(|wait| wait.token);
+        for pair in waits.windows(2) {
+            if pair[0].token == pair[1].token {
+                found.push(format!("token {} was given twice", pair[0].token));
+            }
+        }
+        // From the largest token down: nobody below was asked for after somebody above was seen.
+        let mut seen_first = u64::MAX;
+        for wait in waits.iter().rev() {
+            if wait.asked > seen_first {
+                found.push(format!(
+                    "token {} is smaller than one seen before it was asked for",
+                    wait.token
+                ));
+            }
+            seen_first = seen_first.min(wait.granted);
+        }
+    }
+
+    /// Who surely stood in the queue before somebody else even asked is served first.
+    fn order(&self, found: &mut Vec<String>) {
+        for name in ["fenced", "open", "register", "long"] {
+            let mut waits = self.waits.get(name).cloned().unwrap_or_default();
+            waits.sort_by_key(|wait| wait.token);
+            let mut latest_asked = 0;
+            for wait in waits {
+                if wait.queued.is_some_and(|queued| latest_asked > queued) {
+                    found.push(format!("{name}: token {} was overtaken in the queue", wait.token));
+                }
+                latest_asked = latest_asked.max(wait.asked);
+            }
+        }
+    }
+
+    /// What was added is there, once; what is there was asked for.
+    fn sets(&self, sets: &BTreeMap<&str, Vec<String>>, found: &mut Vec<String>) {
+        for (name, elements) in sets {
+            let mut once = BTreeSet::new();
+            for element in elements {
+                if !once.insert(element.as_str()) {
+                    found.push(format!("{name}: {element} is there twice"));
+                }
+                if !self.asked_adds.contains(element) {
+                    found.push(format!("{name}: nobody asked for {element}"));
+                }
+            }
+            for (_, element) in self.added.iter().filter(|(set, _)| set == name) {
+                if !once.contains(element.as_str()) {
+                    found.push(format!("{name}: {element} is lost"));
+                }
+            }
+        }
+    }
+
+    /// Each addition happened once, or, where its answer was not heard, at most once.
+    fn counter(&self, stands_at: i64, found: &mut Vec<String>) {
+        let once: BTreeSet<_> = self.counted.iter().collect();
+        if once.len() != self.counted.len() {
+            found.push("the counter gave one value to two".to_owned());
+        }
+        let low = self.counted.len() as i64;
+        let high = (self.counts_asked - self.counts_refused) as i64;
+        if !(low..=high).contains(&stands_at) {
+            found.push(format!("the counter stands at {stands_at}, not from {low} to {high}"));
+        }
+    }
+
+    /// Later versions were written under later tokens, and nobody reads an older version than one written before.
+    fn register(&self, found: &mut Vec<String>) {
+        let mut wrote = self.wrote.clone();
+        wrote.sort_by_key(|(.., version, _)| *version);
+        for pair in wrote.windows(2) {
+            let ((.., before, earlier), (.., after, later)) = (pair[0], pair[1]);
+            if before == after || earlier > later {
+                found.push(format!(
+                    "register: {before} under {earlier}, then {after} under {later}"
+                ));
+            }
+        }
+        let mut answered: Vec<_> =
+            wrote.iter().map(|(_, at, version, _)| (*at, *version)).collect();
+        answered.extend(self.read.iter().map(|(_, at, version, _)| (*at, *version)));
+        answered.sort_unstable();
+        let mut newest = 0;
+        let newest_at: Vec<_> = answered
+            .iter()
+            .map(|(at, version)| {
+                newest = newest.max(*version);
+                (*at, newest)
+            })
+            .collect();
+        for (asked, _, version, _) in &self.read {
+            let before = newest_at.partition_point(|(at, _)| at < asked);
+            let known = before.checked_sub(1).map_or(0, |last| newest_at[last].1);
+            if *version < known {
+                found.push(format!("register: read {version} when {known} was known"));
+            }
+        }
+        let by_version: HashMap<_, _> =
+            wrote.iter().map(|&(.., version, token)| (version, token)).collect();
+        for (.., version, token) in &self.read {
+            if by_version.get(version).is_some_and(|wrote| wrote != token) {
+                found.push(format!(
+                    "register: version {version} has another value than was written"
+                ));
+            }
+        }
+    }
+
+    /// Of one generation each index passes once.
+    fn barrier(&self, found: &mut Vec<String>) {
+        for (generation, passes) in &self.passed {
+            let once: BTreeSet<_> = passes.iter().map(|(index, _)| index).collect();
+            if once.len() != passes.len() || passes.iter().any(|(index, parties)| index >= parties)
+            {
+                found.push(format!("barrier: generation {generation} let through {passes:?}"));
+            }
+        }
+    }
+
+    /// The holds that went away with a process at `killed`, and were given to nobody by `by`, each lock whose next grant was asked for.
+    pub(crate) fn late(&self, client: &str, killed: u64, by: u64) -> (usize, Vec<String>) {
+        let prefix = format!("{client}/");
+        let mut found = Vec::new();
+        let mut held = 0;
+        for belief in &self.beliefs {
+            if !belief.open || belief.share != Share::Alone || !belief.task.starts_with(&prefix) {
+                continue;
+            }
+            held += 1;
+            let waits = self.waits.get(&belief.name).map(Vec::as_slice).unwrap_or_default();
+            let after = |wait: &&Wait| wait.token > belief.token && wait.asked < by;
+            let next = waits.iter().filter(after).map(|wait| wait.granted).min();
+            match next {
+                Some(granted) if granted <= by => {}
+                Some(granted) => {
+                    let late = (granted - killed) / 1_000_000;
+                    found.push(format!(
+                        "{}: served {late} ms after its holder was killed",
+                        belief.name
+                    ));
+                }
+                None => {
+                    found
+                        .push(format!("{}: never served after its holder was killed", belief.name));
+                }
+            }
+        }
+        (held, found)
+    }
+}
+
+/// The operation of that number.
+fn of<'a>(
+    pending: &'a mut HashMap<(String, u64), Pending>,
+    task: &str,
+    op: u64,
+) -> &'a mut Pending {
+    pending.entry((task.to_owned(), op)).or_default()
+}
+
+/// Whether these may be held at one time.
+fn fits(holds: &[&Belief]) -> bool {
+    let mut weight = 0;
+    let mut limit = u64::MAX;
+    let mut shared = 0;
+    let mut alone = 0;
+    for hold in holds {
+        match hold.share {
+            Share::Alone => alone += 1,
+            Share::Shared => shared += 1,
+            Share::Permits(permits, of) => {
+                weight += permits;
+                limit = of;
+            }
+        }
+    }
+    (alone == 0 || holds.len() == 1) && weight <= limit && (alone == 0 || shared == 0)
+}
