@@ -57,7 +57,7 @@ async fn metrics(State(http): State<Http>) -> Response {
     };
     let status = edge.node().status();
     let leading = edge.leadership().leading;
-    let clock = edge.node().deadlines().counters();
-    let text = edge.metrics().render(&status, leading, counts.value, clock, connections.get());
+    let (node, connections) = (edge.node(), connections.get());
+    let text = edge.metrics().render(&status, leading, counts.value, node, connections);
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

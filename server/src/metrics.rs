@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use conclave_machine::Counts;
-use conclave_raft::{ClockCounters, ClusterStatus};
+use conclave_raft::{ClockCounters, ClusterStatus, Node, SnapshotCounters};
 use metrics::{Counter, Gauge, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -26,6 +26,7 @@ struct Shared {
     revision: Gauge,
     log_index: Gauge,
     snapshot_index: Gauge,
+    purged_index: Gauge,
     sessions: Gauge,
     objects: Gauge,
     holds: Gauge,
@@ -38,6 +39,8 @@ struct Shared {
     proposals: Counter,
     /// In the order of `CLOCK_FIGURES`.
     clock: [Counter; CLOCK_FIGURES.len()],
+    /// In the order of `SNAPSHOT_FIGURES`.
+    snapshots: [Counter; SNAPSHOT_FIGURES.len()],
 }
 
 /// A counter of the clock: its name, its meaning, where it is counted.
@@ -75,6 +78,41 @@ const CLOCK_FIGURES: [ClockFigure; 8] = [
     }),
 ];
 
+/// A counter of snapshots: its name, its meaning, where it is counted.
+type SnapshotFigure = (&'static str, &'static str, fn(&SnapshotCounters) -> u64);
+
+/// What became of snapshots between nodes, since the process began.
+const SNAPSHOT_FIGURES: [SnapshotFigure; 6] = [
+    ("conclave_snapshots_sent_total", "Snapshots that another node took.", |snapshots| {
+        snapshots.sent.load(Ordering::Relaxed)
+    }),
+    (
+        "conclave_snapshot_sends_failed_total",
+        "Snapshots begun to be sent that were not taken.",
+        |snapshots| snapshots.sends_failed.load(Ordering::Relaxed),
+    ),
+    (
+        "conclave_snapshots_received_total",
+        "Snapshots that came in as a whole and were stored.",
+        |snapshots| snapshots.received.load(Ordering::Relaxed),
+    ),
+    (
+        "conclave_snapshots_refused_total",
+        "Snapshots that came in and broke off or were refused.",
+        |snapshots| snapshots.refused.load(Ordering::Relaxed),
+    ),
+    (
+        "conclave_snapshots_installed_total",
+        "Snapshots of others that became this node's state.",
+        |snapshots| snapshots.installed.load(Ordering::Relaxed),
+    ),
+    (
+        "conclave_snapshots_damaged_total",
+        "Own snapshots found damaged when they were to be sent.",
+        |snapshots| snapshots.damaged.load(Ordering::Relaxed),
+    ),
+];
+
 /// One open session stream, counted until it is dropped.
 pub(crate) struct StreamCount {
     metrics: Metrics,
@@ -103,6 +141,7 @@ impl Metrics {
         let proposals =
             counter("conclave_proposals_total", "Commands this node was asked to propose.");
         let clock = CLOCK_FIGURES.map(|(name, text, _)| counter(name, text));
+        let snapshots = SNAPSHOT_FIGURES.map(|(name, text, _)| counter(name, text));
         let shared = Shared {
             handle: recorder.handle(),
             leader: gauge("conclave_leader", "1 when this node leads and serves."),
@@ -113,6 +152,10 @@ impl Metrics {
             snapshot_index: gauge(
                 "conclave_snapshot_last_index",
                 "Index of the last entry in the newest snapshot.",
+            ),
+            purged_index: gauge(
+                "conclave_log_purged_index",
+                "Index of the last entry that the log has no more.",
             ),
             sessions: gauge("conclave_sessions", "Live sessions."),
             objects: gauge("conclave_objects", "Objects that exist."),
@@ -125,6 +168,7 @@ impl Metrics {
             timers: gauge("conclave_timers", "Timers that run on the clock of this leader."),
             proposals,
             clock,
+            snapshots,
             recorder,
         };
         Self { shared: Arc::new(shared) }
@@ -150,10 +194,11 @@ impl Metrics {
         status: &ClusterStatus,
         leading: bool,
         counts: Counts,
-        clock: &ClockCounters,
+        node: &Node,
         connections: usize,
     ) -> String {
         let shared = &self.shared;
+        let clock = node.deadlines().counters();
         for (gauge, number) in [
             (&shared.leader, u64::from(leading)),
             (&shared.leader_known, u64::from(Edge::hears_leader(status))),
@@ -161,6 +206,7 @@ impl Metrics {
             (&shared.revision, counts.revision),
             (&shared.log_index, status.last_index),
             (&shared.snapshot_index, status.snapshot_index),
+            (&shared.purged_index, status.purged_index),
             (&shared.sessions, counts.sessions),
             (&shared.objects, counts.objects),
             (&shared.holds, counts.holds),
@@ -174,6 +220,9 @@ impl Metrics {
         }
         for (counter, (_, _, figure)) in shared.clock.iter().zip(CLOCK_FIGURES) {
             counter.absolute(figure(clock));
+        }
+        for (counter, (_, _, figure)) in shared.snapshots.iter().zip(SNAPSHOT_FIGURES) {
+            counter.absolute(figure(node.snapshot_counters()));
         }
         shared.handle.render()
     }

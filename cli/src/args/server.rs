@@ -48,6 +48,15 @@ pub(crate) struct Tuning {
     /// Longest election timeout
     #[arg(long, value_name = "TIME", hide = true)]
     pub(crate) election_max: Option<String>,
+    /// A snapshot is taken every so many log entries
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) snapshot_entries: Option<u64>,
+    /// Log entries kept behind the newest snapshot
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) keep_entries: Option<u64>,
+    /// Who is further behind gets a snapshot
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) lag_entries: Option<u64>,
     /// auto (for people on a terminal, else json), human or json
     #[arg(long, value_name = "FORMAT", hide = true)]
     pub(crate) log_format: Option<String>,
@@ -60,6 +69,9 @@ impl Tuning {
             heartbeat: self.heartbeat,
             election_min: self.election_min,
             election_max: self.election_max,
+            snapshot_entries: self.snapshot_entries,
+            keep_entries: self.keep_entries,
+            lag_entries: self.lag_entries,
             log_format: self.log_format,
             ..Settings::default()
         }

@@ -1,4 +1,4 @@
-//! What the clock did, counted for metrics.
+//! What the clock did and what became of snapshots on their way, counted for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +21,23 @@ pub struct ClockCounters {
     pub orphans_timed_out: AtomicU64,
     /// Timers that run now; zero unless this node leads.
     pub timers: AtomicU64,
+}
+
+/// Snapshots between nodes. Only ever grows. Read at any time; no two figures are of the same instant.
+#[derive(Debug, Default)]
+pub struct SnapshotCounters {
+    /// Handed to another node as a whole, and taken by it.
+    pub sent: AtomicU64,
+    /// That were begun and not taken: broken off, given up, refused.
+    pub sends_failed: AtomicU64,
+    /// That came in as a whole and are on the disk.
+    pub received: AtomicU64,
+    /// That came in and were refused or broke off: nothing of them is left.
+    pub refused: AtomicU64,
+    /// That the state of this node was replaced by.
+    pub installed: AtomicU64,
+    /// Of its own, found damaged when they were to be sent.
+    pub damaged: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64, more: u64) {

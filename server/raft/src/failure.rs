@@ -62,6 +62,11 @@ pub enum Fatal {
         "{reason}; nothing that was acknowledged is lost; free space or mend the disk, then start this node again"
     )]
     Log { reason: String },
+    #[error(
+        "{reason}; nothing that was acknowledged is lost; if the disk is full or fails, free space or mend it, then start this \
+         node again"
+    )]
+    Disk { reason: String },
     /// This node has no data, but its peers have formed a cluster.
     #[error(
         "this node has no data, but {peer:?} is part of a running cluster that knows it; \
@@ -76,6 +81,13 @@ pub enum Fatal {
     OtherCluster { own: String, theirs: String },
     #[error("the identity file cannot be written: {reason}")]
     Identity { reason: String },
+    /// Both cannot be: the cluster decided one entry at each place.
+    #[error(
+        "node {from} sent a snapshot that ends at {theirs}, but this node knows that {own} was decided: these are two histories, \
+         so one of the two nodes has the data of another time or cluster; keep both directories, find out which was copied or put \
+         back, and let that one join again as a new node"
+    )]
+    Contradicted { from: u64, theirs: String, own: String },
 }
 
 /// Why leadership was not handed over.

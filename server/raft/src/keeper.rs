@@ -74,7 +74,10 @@ impl Keeper {
         // A large state is not written again for every small piece of log.
         let step = self.retention.snapshot_every_bytes.max(bytes);
         let grown = self.growth.behind(index);
-        if grown >= asked.snapshot_at_bytes.saturating_add(step) {
+        if self.snapshots.is_spoiled() {
+            // Whoever lags behind waits for a good one.
+            self.raft.trigger().snapshot().await?;
+        } else if grown >= asked.snapshot_at_bytes.saturating_add(step) {
             asked.snapshot_at_bytes = grown;
             self.raft.trigger().snapshot().await?;
         }

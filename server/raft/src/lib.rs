@@ -44,7 +44,7 @@ mod watcher;
 pub use answer::{Decided, LeaderHint, Leadership, NotLeader, ProposeError};
 pub use clock::{Clock, ManualClock, Moment, RealClock};
 pub use config::{Member, NodeConfig, Retention, Storage, Timing};
-pub use counters::ClockCounters;
+pub use counters::{ClockCounters, SnapshotCounters};
 pub use deadlines::Deadlines;
 pub use failure::{Fatal, StartError, StepDownError};
 pub use feed::{Feed, FeedSender, Notice};

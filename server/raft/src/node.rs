@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::answer::{Decided, LeaderHint, Leadership, ProposeError};
 use crate::clock::Clock;
 use crate::config::{NodeConfig, Timing};
+use crate::counters::SnapshotCounters;
 use crate::deadlines::Deadlines;
 use crate::failure::{Fatal, StartError, StepDownError};
 use crate::feed::FeedSender;
@@ -54,6 +55,8 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     survey: Survey,
     failure: watch::Receiver<Option<Fatal>>,
+    /// Where the service of the peers says that this node must not go on.
+    broken: watch::Sender<Option<Fatal>>,
     snapshots: Snapshots,
     heard: Heard,
     stopping: CancellationToken,
@@ -136,7 +139,14 @@ impl Node {
         let keeping = tasks.spawn(keeper.run());
         let failure = watch::Sender::new(None);
         let failed = failure.subscribe();
-        let watchdog = Watchdog { raft: raft.clone(), log, failure, stopping: stopping.clone() };
+        let broken = watch::Sender::new(None);
+        let watchdog = Watchdog {
+            raft: raft.clone(),
+            log,
+            failure,
+            broken: broken.subscribe(),
+            stopping: stopping.clone(),
+        };
         let vital = vec![
             ("the watch over who leads", watching),
             ("the queue of proposals", proposing),
@@ -158,6 +168,7 @@ impl Node {
             leadership: led,
             survey,
             failure: failed,
+            broken,
             snapshots,
             heard,
             stopping,
@@ -170,13 +181,14 @@ impl Node {
     /// Answers the peers; to be served on the peer listener of the address that was configured.
     #[must_use]
     pub fn peer_service(&self) -> PeerServiceServer<PeerEndpoint> {
-        let Inner { myself, raft, snapshots, heard, stopping, .. } = &*self.inner;
+        let Inner { myself, raft, snapshots, heard, stopping, broken, .. } = &*self.inner;
         PeerEndpoint::server(
             myself.clone(),
             raft.clone(),
             snapshots.downgrade(),
             heard.clone(),
             stopping.clone(),
+            broken.clone(),
         )
     }
 
@@ -243,6 +255,12 @@ impl Node {
     #[must_use]
     pub fn deadlines(&self) -> &Deadlines {
         &self.inner.deadlines
+    }
+
+    /// What became of snapshots on their way, for metrics.
+    #[must_use]
+    pub fn snapshot_counters(&self) -> &SnapshotCounters {
+        self.inner.snapshots.counters()
     }
 
     /// Where its bytes are.

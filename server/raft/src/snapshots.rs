@@ -12,6 +12,7 @@ use conclave_store::{
 };
 
 use crate::codec::{self, DecodeError};
+use crate::counters::SnapshotCounters;
 use crate::retention::Retained;
 use crate::types::{SnapshotMeta, StoredMembership, log_id_of, position_of};
 
@@ -26,6 +27,7 @@ struct Shared {
     retained: Retained,
     /// The good one that reaches furthest; none: there is none.
     current: Mutex<Option<(SnapshotMeta, SnapshotId)>>,
+    counters: SnapshotCounters,
 }
 
 /// The same without keeping the store open.
@@ -81,7 +83,8 @@ impl Snapshots {
     /// What the log keeps from now on is what the snapshots here need.
     #[must_use]
     pub fn new(store: SnapshotStore, retained: Retained) -> Self {
-        let shared = Shared { store, retained, current: Mutex::new(None) };
+        let (current, counters) = (Mutex::new(None), SnapshotCounters::default());
+        let shared = Shared { store, retained, current, counters };
         Self { shared: Arc::new(shared) }
     }
 
@@ -139,6 +142,7 @@ impl Snapshots {
         }
         drop(current);
         if let [_, older] = &self.shared.store.list()[..]
+            && !self.shared.store.is_damaged(older.id)
             && let Ok(meta) = codec::decode_snapshot_meta(&older.meta)
             && let Some(last) = meta.last
         {
@@ -160,6 +164,16 @@ impl Snapshots {
         let Some((_, id)) = self.current_mut().clone() else { return (0, 0) };
         let found = self.shared.store.list().into_iter().find(|info| info.id == id);
         found.map_or((0, 0), |info| (info.reach, info.bytes))
+    }
+
+    /// The one that others would be given was found damaged: it is time for another.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        let current = self.current_mut().clone();
+        current.is_some_and(|(_, id)| self.shared.store.is_damaged(id))
+    }
+
+    pub(crate) fn counters(&self) -> &SnapshotCounters {
+        &self.shared.counters
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

@@ -11,6 +11,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::codec;
+use crate::counters::count;
 use crate::hub::Hub;
 use crate::planted::planted;
 use crate::snapshots::{Snapshots, StoredSnapshot};
@@ -170,6 +171,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let revision = machine.revision();
         *self.view.write() = machine;
         self.hub.restored(revision);
+        count(&self.snapshots.counters().installed, 1);
+        tracing::info!(last = ?meta.last_log_id, "the state is that of a received snapshot now");
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         if let Some(last) = &meta.last_log_id {

@@ -24,6 +24,8 @@ pub struct ClusterStatus {
     pub last_index: u64,
     /// Index of the last entry in this node's newest snapshot; zero: none.
     pub snapshot_index: u64,
+    /// Index of the last entry that this node's log has no more; zero: it is all there.
+    pub purged_index: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -75,6 +75,7 @@ impl Survey {
             revision: self.view.look(Machine::revision),
             last_index: metrics.last_log_index.unwrap_or_default(),
             snapshot_index: metrics.snapshot.as_ref().map(index).unwrap_or_default(),
+            purged_index: metrics.purged.as_ref().map(index).unwrap_or_default(),
         }
     }
 

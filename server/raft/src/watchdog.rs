@@ -6,8 +6,8 @@ use std::time::Duration;
 use conclave_store::Wal;
 use futures::FutureExt as _;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::{Raft, errors};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,8 @@ pub(crate) struct Watchdog {
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
     pub(crate) log: Wal,
     pub(crate) failure: watch::Sender<Option<Fatal>>,
+    /// What the calls of peers showed.
+    pub(crate) broken: watch::Receiver<Option<Fatal>>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -38,6 +40,7 @@ impl Watchdog {
             () = self.stopping.cancelled() => return,
             fatal = self.log_failed() => fatal,
             fatal = self.core_died() => fatal,
+            fatal = self.broken() => fatal,
             fatal = misfit(&formation) => fatal,
             fatal = ended(vital) => fatal,
         };
@@ -59,12 +62,25 @@ impl Watchdog {
         }
     }
 
+    async fn broken(&self) -> Fatal {
+        let mut broken = self.broken.clone();
+        match broken.wait_for(Option::is_some).await.ok().and_then(|fatal| fatal.clone()) {
+            Some(fatal) => fatal,
+            // The node is gone.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Looks from time to time: the metrics change with every entry, far too often to wait for.
     async fn core_died(&self) -> Fatal {
         let mut metrics = self.raft.metrics();
         loop {
             if let Err(error) = &metrics.borrow_watched().running_state {
-                return Fatal::Core { reason: error.to_string() };
+                let reason = error.to_string();
+                return match error {
+                    errors::Fatal::StorageError(_) => Fatal::Disk { reason },
+                    errors::Fatal::Panicked | errors::Fatal::Stopped => Fatal::Core { reason },
+                };
             }
             if matches!(metrics.changed().now_or_never(), Some(Err(_))) {
                 return Fatal::Core { reason: "it panicked".to_owned() };

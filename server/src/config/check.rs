@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use conclave_machine::{check_text, limits};
-use conclave_raft::{Member, Storage, Timing};
+use conclave_raft::{Member, Retention, Storage, Timing};
 use figment::Figment;
 
 use crate::config::{ConfigError, LogFormat, ServerConfig, Settings, TTL_FLOOR_ELECTIONS};
@@ -53,7 +53,7 @@ pub(super) fn checked(settings: &Settings, figment: &Figment) -> Result<ServerCo
         insecure: settings.insecure.unwrap_or_default(),
         log_format: check.log_format(settings.log_format.as_deref())?,
         timing,
-        retention: defaults.retention,
+        retention: check.retention(settings, defaults.retention)?,
         ttl_floor,
     })
 }
@@ -138,6 +138,29 @@ impl Check<'_> {
             return Err(self.wrong("election_min", "must be shorter than election_max"));
         }
         Ok(Timing { heartbeat, election_min, election_max, ..defaults })
+    }
+
+    fn retention(
+        &self,
+        settings: &Settings,
+        defaults: Retention,
+    ) -> Result<Retention, ConfigError> {
+        let retention = Retention {
+            snapshot_every_entries: settings
+                .snapshot_entries
+                .unwrap_or(defaults.snapshot_every_entries),
+            keep_entries: settings.keep_entries.unwrap_or(defaults.keep_entries),
+            lag_entries_max: settings.lag_entries.unwrap_or(defaults.lag_entries_max),
+            ..defaults
+        };
+        if retention.snapshot_every_entries == 0 {
+            return Err(self.wrong("snapshot_entries", "must be at least 1"));
+        }
+        if retention.lag_entries_max <= retention.keep_entries {
+            // Else it would be given a snapshot where the log reaches.
+            return Err(self.wrong("lag_entries", "must be more than keep_entries"));
+        }
+        Ok(retention)
     }
 
     fn duration(

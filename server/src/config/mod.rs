@@ -62,6 +62,16 @@ pub struct Settings {
     pub election_min: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub election_max: Option<String>,
+    /// A snapshot is taken every so many log entries. For tests, as the next two: below the defaults a node that lags gets
+    /// snapshots all the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_entries: Option<u64>,
+    /// Log entries that are kept behind the newest snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_entries: Option<u64>,
+    /// A follower that is further behind than this gets a snapshot instead of entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_entries: Option<u64>,
     /// The shortest TTL of a session. For tests: below 8 election timeouts a fail-over may cost sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_floor: Option<String>,

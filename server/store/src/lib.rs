@@ -25,6 +25,7 @@ mod wal_scan;
 mod wal_tail;
 mod wal_writer;
 
+pub use checksum::Checksum;
 pub use directory::{DataDir, DataDirError};
 pub use failure::LogFailure;
 pub use identity::{Identity, IdentityError};

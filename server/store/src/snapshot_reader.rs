@@ -9,7 +9,8 @@ use crate::snapshot_block::BlockRecords;
 use crate::snapshot_info::SnapshotInfo;
 use crate::snapshot_store::{SnapshotError, SnapshotStore};
 
-/// Yields an error at most once, as its last item. While it lives the snapshot is not removed.
+/// Yields an error at most once, as its last item; of a damaged snapshot the store takes note. While it lives the snapshot
+/// is not removed.
 pub struct SnapshotReader {
     store: SnapshotStore,
     tree: Tree,
@@ -56,8 +57,7 @@ impl SnapshotReader {
             if let Some(record) = record {
                 self.records += 1;
                 self.bytes += record.len() as u64;
-                self.checksum.update(&(record.len() as u32).to_be_bytes());
-                self.checksum.update(&record);
+                self.checksum.update_record(&record);
                 return Ok(Some(record));
             }
             if number == self.info.blocks {
@@ -95,6 +95,9 @@ impl Iterator for SnapshotReader {
         }
         let item = self.try_next().transpose();
         self.ended = !matches!(item, Some(Ok(_)));
+        if let Some(Err(SnapshotError::Damaged { .. })) = item {
+            self.store.note_damage(self.info.id);
+        }
         item
     }
 }

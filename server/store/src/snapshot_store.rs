@@ -215,12 +215,20 @@ impl SnapshotStore {
 
     /// Reads a snapshot through and remembers when it is damaged.
     pub(crate) fn verify(&self, info: &SnapshotInfo) -> Result<(), SnapshotError> {
-        let mut reader = self.reader(info.id)?;
-        let outcome = reader.try_for_each(|record| record.map(drop));
-        if matches!(outcome, Err(SnapshotError::Damaged { .. })) {
-            self.inner.shelf().damaged.insert(info.id);
+        self.reader(info.id)?.try_for_each(|record| record.map(drop))
+    }
+
+    /// It goes first when the next one is taken.
+    pub(crate) fn note_damage(&self, id: SnapshotId) {
+        let mut shelf = self.inner.shelf();
+        if shelf.snapshots.contains_key(&id) {
+            shelf.damaged.insert(id);
         }
-        outcome
+    }
+
+    /// Whether it was read and found damaged. Such a one counts no more as one of the two that are kept.
+    pub fn is_damaged(&self, id: SnapshotId) -> bool {
+        self.inner.shelf().damaged.contains(&id)
     }
 
     /// Makes a written tree a snapshot: data durable, then the final key durable, then read back.

@@ -51,8 +51,7 @@ impl SnapshotWriter {
         }
         self.info.records += 1;
         self.info.bytes += record.len() as u64;
-        self.checksum.update(&(record.len() as u32).to_be_bytes());
-        self.checksum.update(record);
+        self.checksum.update_record(record);
         self.block.push(record);
         Ok(())
     }

@@ -24,8 +24,9 @@ use super::pace::Pace;
 use super::pipeline::{Broken, Requests};
 use super::{snapshot, wire};
 use crate::clock::Clock;
+use crate::counters::count;
 use crate::identity::Myself;
-use crate::snapshots::StoredSnapshot;
+use crate::snapshots::{Snapshots, StoredSnapshot};
 use crate::types::{MemberNode, Snapshot, TypeConfig, Vote};
 
 type Error = RPCError<TypeConfig>;
@@ -192,6 +193,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let mut client = self.client(Lane::Snapshots).map_err(StreamingError::from)?;
         let parties = self.parties().map_err(StreamingError::from)?;
         let (bytes, still_max) = (snapshot.snapshot.bytes(), option.hard_ttl());
+        let outcome = Outcome::of(&snapshot.snapshot);
         let parts = snapshot::parts(vote, snapshot);
         let (parts, pace) = Pace::over(parts, bytes, still_max, Clock::real());
         let answer = tokio::select! {
@@ -203,8 +205,11 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             }
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
-        let vote = wire::vote(answer.ballot).map_err(|status| unreachable(&status))?;
-        Ok(SnapshotResponse::new(vote))
+        let theirs = wire::vote(answer.ballot).map_err(|status| unreachable(&status))?;
+        if theirs <= vote {
+            outcome.sent();
+        }
+        Ok(SnapshotResponse::new(theirs))
     }
 
     async fn transfer_leader(
@@ -216,6 +221,29 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let request = self.parties()?.sign(wire::transfer_request(&req));
         let answer = self.call(RPCTypes::TransferLeader, client.transfer_leader(request)).await?;
         wire::from_transfer_response(answer, &req).map_err(|status| unreachable(&status))
+    }
+}
+
+/// Counts a snapshot as not sent unless it was.
+struct Outcome {
+    snapshots: Snapshots,
+    sent: bool,
+}
+
+impl Outcome {
+    fn of(snapshot: &StoredSnapshot) -> Self {
+        Self { snapshots: snapshot.snapshots.clone(), sent: false }
+    }
+
+    fn sent(mut self) {
+        self.sent = true;
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let counters = self.snapshots.counters();
+        count(if self.sent { &counters.sent } else { &counters.sends_failed }, 1);
     }
 }
 

@@ -7,18 +7,21 @@ use conclave_proto::internal::v1::peer_service_server::{PeerService, PeerService
 use futures::stream::{BoxStream, StreamExt as _};
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::header::{Answerer, Parties};
 use super::heard::Heard;
+use super::snapshot::NotTaken;
 use super::{MESSAGE_BYTES_MAX, snapshot, wire};
+use crate::counters::count;
+use crate::failure::Fatal;
 use crate::formation;
 use crate::identity::Myself;
 use crate::snapshots::WeakSnapshots;
 use crate::state_machine::StateMachine;
-use crate::types::{TypeConfig, Vote};
+use crate::types::{LogId, SnapshotMeta, TypeConfig, Vote};
 
 /// Answers peers; made by [`Node::peer_service`](crate::Node::peer_service).
 #[derive(Debug)]
@@ -29,8 +32,10 @@ pub struct PeerEndpoint {
     snapshots: WeakSnapshots,
     heard: Heard,
     stopping: CancellationToken,
-    /// One snapshot comes in at a time.
+    /// One snapshot comes in at a time, from its header to the end of its installation.
     installing: Arc<Semaphore>,
+    /// What shows that this node must not go on.
+    broken: watch::Sender<Option<Fatal>>,
 }
 
 impl PeerEndpoint {
@@ -40,9 +45,11 @@ impl PeerEndpoint {
         snapshots: WeakSnapshots,
         heard: Heard,
         stopping: CancellationToken,
+        broken: watch::Sender<Option<Fatal>>,
     ) -> PeerServiceServer<Self> {
         let installing = Arc::new(Semaphore::new(1));
-        PeerServiceServer::new(Self { myself, raft, snapshots, heard, stopping, installing })
+        let own = Self { myself, raft, snapshots, heard, stopping, installing, broken };
+        PeerServiceServer::new(own)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -58,6 +65,47 @@ impl PeerEndpoint {
     /// Resolves when the node stops: a stream on which nothing comes would keep a stopping server waiting.
     fn stopped(&self) -> WaitForCancellationFutureOwned {
         self.stopping.clone().cancelled_owned()
+    }
+
+    /// Two histories that both claim to be committed: Raft would panic, and whoever is right, going on would be wrong.
+    async fn must_not_contradict(&self, meta: &SnapshotMeta, from: u64) -> Result<(), Status> {
+        let committed = self.raft.with_raft_state(|state| state.local_committed().copied()).await;
+        let (Some(own), Some(theirs)) = (committed.map_err(stopped)?, meta.last_log_id) else {
+            return Ok(());
+        };
+        if theirs <= own || theirs.index() > own.index() {
+            return Ok(());
+        }
+        let [own, theirs] = [own, theirs].map(|at| at.to_string());
+        let fatal = Fatal::Contradicted { from, theirs, own };
+        let refused = Status::failed_precondition(fatal.to_string());
+        self.broken.send_replace(Some(fatal));
+        Err(refused)
+    }
+
+    /// The log of this node has what such a snapshot ends with: it was written under the same leader, so it is the same. The
+    /// leader goes on from there with entries; Raft, given that snapshot, would set itself back, which it takes for impossible.
+    fn reaches(&self, vote: &Vote, meta: &SnapshotMeta) -> bool {
+        let own = self.raft.server_metrics().borrow_watched().vote;
+        let last = self.raft.data_metrics().borrow_watched().last_log;
+        let beyond = |(own, theirs): (LogId, LogId)| {
+            own.committed_leader_id().term == vote.leader_id.term && own.index() >= theirs.index()
+        };
+        own == *vote && last.zip(meta.last_log_id).is_some_and(beyond)
+    }
+
+    fn not_taken(&self, from: u64, why: NotTaken) -> Status {
+        match why {
+            NotTaken::Refused(status) => {
+                tracing::warn!(from, %status, "a snapshot was not taken");
+                status
+            }
+            NotTaken::Disk(reason) => {
+                let status = Status::internal(format!("the snapshot cannot be stored: {reason}"));
+                self.broken.send_replace(Some(Fatal::Disk { reason }));
+                status
+            }
+        }
     }
 
     async fn begun(&self) -> Result<bool, Status> {
@@ -156,7 +204,7 @@ impl PeerService for PeerEndpoint {
         &self,
         request: Request<Streaming<proto::InstallSnapshotRequest>>,
     ) -> Result<Response<proto::InstallSnapshotResponse>, Status> {
-        self.admit(&request)?;
+        let from = self.admit(&request)?.from;
         let busy = |_| Status::unavailable("another snapshot is coming in");
         let turn = self.installing.clone().try_acquire_owned().map_err(busy)?;
         let snapshots = self.snapshots.upgrade().ok_or_else(|| stopped("closed"))?;
@@ -172,8 +220,29 @@ impl PeerService for PeerEndpoint {
             Some(_) => Err(Status::aborted("another leader was elected meanwhile")),
             None => Ok(()),
         };
-        let (snapshot, _turn) = incoming.receive(&snapshots, turn, welcome).await?;
-        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        if self.reaches(&vote, &incoming.meta) {
+            tracing::info!(from, "the log has what the snapshot ends with");
+            let ballot = Some(wire::ballot(&vote));
+            return Ok(Response::new(proto::InstallSnapshotResponse { ballot }));
+        }
+        self.must_not_contradict(&incoming.meta, from).await?;
+        let received = incoming.receive(&snapshots, turn, welcome).await;
+        let (snapshot, turn) = received.map_err(|why| {
+            count(&snapshots.counters().refused, 1);
+            self.not_taken(from, why)
+        })?;
+        count(&snapshots.counters().received, 1);
+        drop(snapshots);
+        self.must_not_contradict(&snapshot.meta, from).await?;
+        let raft = self.raft.clone();
+        // Goes on when the sender gives up. While one is being installed no other may come to Raft: it would cut off the log
+        // that Raft is about to apply, and panic (openraft#2116).
+        let install = tokio::spawn(async move {
+            let answer = raft.install_full_snapshot(vote, snapshot).await;
+            drop(turn);
+            answer
+        });
+        let answer = install.await.map_err(stopped)?.map_err(stopped)?;
         let ballot = Some(wire::ballot(&answer.vote));
         Ok(Response::new(proto::InstallSnapshotResponse { ballot }))
     }

@@ -2,7 +2,9 @@
 
 mod alone;
 mod codec;
+mod forged;
 mod samples;
+mod snapshots;
 mod storage;
 mod support;
 mod three;

@@ -388,7 +388,8 @@ async fn a_snapshot_of_a_leader_of_the_past_does_not_come_as_far_as_the_disk() {
         let ballot = wire::Ballot { term, voted_for: Some(from), committed: true };
         let (ballot, meta) = (Some(ballot), meta.clone().into());
         let header = wire::SnapshotHeader { ballot, id: String::new(), meta };
-        let parts = [Part::Header(header), Part::End(wire::SnapshotEnd { records: 0 })];
+        let parts =
+            [Part::Header(header), Part::End(wire::SnapshotEnd { records: 0, checksum: 0 })];
         let parts = parts.map(|part| wire::InstallSnapshotRequest { part: Some(part) });
         let mut request = Request::new(futures::stream::iter(parts));
         let metadata = request.metadata_mut();
