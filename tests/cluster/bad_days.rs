@@ -74,6 +74,46 @@ async fn a_node_whose_disk_is_full_steps_aside_and_loses_nothing_that_it_acknowl
     assert!(held.iter().all(|(_, earlier)| *earlier < token), "tokens still rise");
 }
 
+/// Enough for a log of small entries, and not for a snapshot of large values.
+const LEFT_BYTES: u64 = 512 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_is_full_at_a_snapshot_steps_aside_and_serves_again_when_there_is_space()
+{
+    let Some(disk) = SmallDisk::new(DISK_BYTES) else { return };
+    let _turn = alone();
+    let thresholds = ["--snapshot-entries", "400"];
+    let mut cluster = Cluster::start_seated(1, &thresholds, &|_| disk.seat());
+    let value = "v".repeat(60 * 1024);
+    let write = |name: &str| {
+        let words = ["--endpoint", &cluster.endpoint(0), "register", "set", name, &value];
+        let written = std::process::Command::new(conclave()).args(words).status();
+        assert!(written.expect("conclave runs").success());
+    };
+    (0..60).for_each(|number| write(&format!("large/{number}")));
+    let before = cluster.metric(0, "conclave_snapshot_last_index");
+    disk.fill();
+    disk.leave(LEFT_BYTES);
+    let node = Raw::new(&cluster.endpoint(0));
+    let held = acquire_until_it_ends(&node, &mut cluster, 0).await;
+    let (code, said) = cluster.ended(0, PATIENCE);
+    is_said_of_a_full_disk(code, &said);
+    assert!(!said.contains("the log failed"), "it was the snapshot: {said}");
+    assert!(!held.is_empty());
+
+    disk.free();
+    cluster.restart(0);
+    cluster.leader();
+    let node = Raw::new(&cluster.endpoint(0));
+    all_held(&node, &held).await;
+    eventually("the snapshot is taken", PATIENCE, || {
+        let words = ["--endpoint", &cluster.endpoint(0), "counter", "add", "filler", "1"];
+        let added = std::process::Command::new(conclave()).args(words).output();
+        assert!(added.expect("conclave runs").status.success());
+        (cluster.metric(0, "conclave_snapshot_last_index") > before).then_some(())
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_disk_is_full_is_replaced_and_comes_back_when_there_is_space() {
     let Some(disk) = SmallDisk::new(DISK_BYTES) else { return };

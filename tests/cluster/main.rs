@@ -6,3 +6,4 @@ mod failover;
 mod identity;
 mod restart;
 mod service;
+mod snapshots;

@@ -3,6 +3,7 @@
 //! And the examples of the client crate, which show the same to a newcomer.
 
 mod client;
+mod compaction;
 mod crowds;
 mod elections;
 mod examples;

@@ -84,6 +84,13 @@ impl SmallDisk {
         }
     }
 
+    /// Of what [`fill`](Self::fill) took, gives back so much.
+    pub fn leave(&self, bytes: u64) {
+        let filler = File::options().write(true).open(self.filler()).expect("it was filled");
+        let taken = filler.metadata().expect("its length").len();
+        filler.set_len(taken - bytes).expect("shorter");
+    }
+
     /// Gives back what [`fill`](Self::fill) took.
     pub fn free(&self) {
         fs::remove_file(self.filler()).expect("it was filled");
