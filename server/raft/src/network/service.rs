@@ -220,12 +220,12 @@ impl PeerService for PeerEndpoint {
             Some(_) => Err(Status::aborted("another leader was elected meanwhile")),
             None => Ok(()),
         };
+        self.must_not_contradict(&incoming.meta, from).await?;
         if self.reaches(&vote, &incoming.meta) {
             tracing::info!(from, "the log has what the snapshot ends with");
             let ballot = Some(wire::ballot(&vote));
             return Ok(Response::new(proto::InstallSnapshotResponse { ballot }));
         }
-        self.must_not_contradict(&incoming.meta, from).await?;
         let received = incoming.receive(&snapshots, turn, welcome).await;
         let (snapshot, turn) = received.map_err(|why| {
             count(&snapshots.counters().refused, 1);
