@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use conclave_raft::{Member, Node, Retention, Simulation, Storage, Timing};
+use conclave_raft::{Member, Node, Protocols, Retention, Simulation, Storage, Timing};
 use conclave_server::{LogFormat, Server, ServerConfig};
 use conclave_store::{SimulatedLog, SimulatedSnapshots};
 
@@ -93,6 +93,10 @@ impl ClusterMember {
                 ..Retention::default()
             },
             ttl_floor: TTL_FLOOR,
+            // All of them form the cluster.
+            join: Vec::new(),
+            join_patience: Duration::ZERO,
+            protocols: Protocols::default(),
         }
     }
 
