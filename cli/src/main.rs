@@ -70,6 +70,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::StepDown(args) => {
             one_thread()?.block_on(commands::operator::step_down(&global, &args))
         }
+        Command::Member(args) => one_thread()?.block_on(commands::member::run(&global, &args)),
         Command::Bench(args) => {
             let BenchCommand::Lock(args) = args.what;
             many_threads()?.block_on(commands::bench::lock(&global, &args))

@@ -63,6 +63,10 @@ impl Admin {
         Self { rpc }
     }
 
+    pub(crate) fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
     /// The cluster as the first node that answers sees it. Needs no quorum.
     ///
     /// # Errors

@@ -140,6 +140,15 @@ pub enum Refusal {
     /// It is held or waited for, or of a kind that goes by itself.
     #[error("it is in use")]
     Busy,
+    /// The members of the cluster were not changed.
+    #[error("{message}")]
+    Member {
+        /// Why: `EXISTS`, `CHANGE_UNDER_WAY`, `VOTES_ALREADY`, `NOT_THERE`, `UNREACHABLE`, `LAGS`, `LAST_VOTER`, `QUORUM`, `TOO_MANY`,
+        /// `INVALID`, `UNADDRESSED`, `NOT_HANDED_OVER`.
+        what: String,
+        /// The server's words, with what to do.
+        message: String,
+    },
     /// A limit was met.
     #[error("limit {what} of {max} is reached")]
     Limit {

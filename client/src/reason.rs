@@ -125,6 +125,10 @@ fn of_reason(reason: &str, message: String, metadata: &HashMap<String, String>) 
         "HOLD_LOST" => Refusal::HoldLost,
         "CONFLICT" => Refusal::Conflict { version: parsed(metadata, "version").map(Version::new) },
         "BUSY" => Refusal::Busy,
+        _ if reason.starts_with("MEMBER_") => {
+            let what = reason.strip_prefix("MEMBER_").unwrap_or_default().to_owned();
+            Refusal::Member { what, message }
+        }
         _ => match (reason.strip_prefix("LIMIT_"), reason.strip_prefix("INVALID_")) {
             (Some(what), _) => Refusal::Limit { what: what.to_owned(), max: number("max") },
             (_, Some(what)) => {
@@ -167,6 +171,10 @@ mod tests {
         let verdict = problem("ALREADY_HELD", &[("token", "9")]);
         assert!(
             matches!(verdict, Verdict::Refused(Refusal::AlreadyHeld { token }) if token.get() == 9)
+        );
+        let verdict = problem("MEMBER_LAGS", &[]);
+        assert!(
+            matches!(verdict, Verdict::Refused(Refusal::Member { what, message }) if what == "LAGS" && message == "prose")
         );
         let verdict = problem("BRAND_NEW", &[]);
         assert!(

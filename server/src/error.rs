@@ -31,6 +31,17 @@ pub enum ServerError {
 }
 
 impl ServerError {
+    /// No restart mends it: whoever supervises the process need not try.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Start(StartError::Removed { .. })
+                | Self::Fatal(Fatal::Removed { .. })
+        )
+    }
+
     /// What to do about it, where its sentence does not say so; else empty.
     #[must_use]
     pub fn advice(&self) -> &'static str {

@@ -6,6 +6,7 @@ use conclave_proto::DESCRIPTORS;
 use conclave_proto::v1::admin_service_server::AdminServiceServer;
 use conclave_proto::v1::election_service_server::ElectionServiceServer;
 use conclave_proto::v1::lock_service_server::LockServiceServer;
+use conclave_proto::v1::membership_service_server::MembershipServiceServer;
 use conclave_proto::v1::object_service_server::ObjectServiceServer;
 use conclave_proto::v1::session_service_server::SessionServiceServer;
 use conclave_proto::v1::watch_service_server::WatchServiceServer;
@@ -17,7 +18,7 @@ use crate::health::Health;
 use crate::http;
 use crate::limits::{ANSWER_BYTES_MAX, CLIENT_MESSAGE_BYTES_MAX};
 use crate::listener::ConnectionCount;
-use crate::services::{Admin, Elections, Locks, Objects, Sessions, Watches};
+use crate::services::{Admin, Elections, Locks, Members, Objects, Sessions, Watches};
 
 /// What the listener for clients serves.
 const SERVICES: &[&str] = &[
@@ -27,6 +28,7 @@ const SERVICES: &[&str] = &[
     "conclave.v1.ObjectService",
     "conclave.v1.WatchService",
     "conclave.v1.AdminService",
+    "conclave.v1.MembershipService",
     "grpc.health.v1.Health",
 ];
 
@@ -83,6 +85,11 @@ fn public(edge: &Edge) -> Routes {
     )
     .add_service(
         AdminServiceServer::new(Admin::new(edge.clone()))
+            .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(ANSWER_BYTES_MAX),
+    )
+    .add_service(
+        MembershipServiceServer::new(Members::new(edge.clone()))
             .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(ANSWER_BYTES_MAX),
     )

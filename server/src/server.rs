@@ -174,6 +174,8 @@ fn node_config(
     NodeConfig {
         name: config.name.clone(),
         cluster: config.cluster.clone(),
+        join: config.join.clone(),
+        join_patience: config.join_patience,
         token: config.cluster_token.clone(),
         client_address,
         peer_address,

@@ -2,12 +2,16 @@
 //!
 //! Bytes that are no message at all never get here: tonic answers them with INTERNAL, and too long ones with OUT_OF_RANGE.
 
+mod member;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use conclave_machine::{DeadlockEdge, Invalid, Kind, Limit, Refusal, Revision};
 use conclave_proto::v1;
-use conclave_raft::{KeepAliveError, LeaderHint, ProposeError, ReadError, StepDownError};
+use conclave_raft::{
+    KeepAliveError, LeaderHint, MemberError, ProposeError, ReadError, StepDownError,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -43,6 +47,8 @@ pub(crate) enum Failure {
     NoSuchVoter { name: String },
     /// Nobody took over in time; this node may still lead.
     NotHandedOver,
+    /// The members were not changed.
+    Member(MemberError),
     /// This node stops; surely not proposed.
     ShuttingDown,
     /// The machine answered a command with what does not belong to it: a bug, told to nobody as a decision.
@@ -139,6 +145,7 @@ impl Failure {
                 "UNKNOWN_OUTCOME",
                 "nobody took over in time; look at the status before asking again",
             ),
+            Self::Member(error) => member::told(error),
             Self::ShuttingDown => {
                 told(Code::Unavailable, "SHUTTING_DOWN", "this node is stopping; ask another one")
             }

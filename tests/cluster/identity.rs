@@ -51,7 +51,8 @@ fn a_wiped_node_is_refused_and_told_how_to_rejoin() {
     fs::remove_dir_all(cluster.data_dir(2)).expect("its data");
     let (code, said) = refused(&cluster, 2, &cluster.data_dir(2), &list(&cluster));
     assert_ne!(code, 0);
-    assert!(said.contains("join the cluster again"), "it must say how: {said}");
+    assert!(said.contains("conclave member remove c"), "it must say how: {said}");
+    assert!(said.contains("--join"), "it must say how: {said}");
     // The others went on all the time.
     assert!(cluster.leader() < 2);
 }

@@ -4,5 +4,6 @@ mod bad_days;
 mod disk;
 mod failover;
 mod identity;
+mod members;
 mod restart;
 mod service;

@@ -157,6 +157,26 @@ impl Cluster {
 
     /// The same with another list of nodes than the others have.
     pub fn restart_with(&mut self, node: usize, list: &str) {
+        self.start_node(node, &["--cluster", list]);
+    }
+
+    /// Starts a node that is to join those that are asked, by their numbers.
+    pub fn join(&mut self, node: usize, asked: &[usize]) {
+        let asked: Vec<_> = asked.iter().map(|&node| self.peer_address(node)).collect();
+        self.start_node(node, &["--join", &asked.join(",")]);
+    }
+
+    /// Starts a node by itself: neither a list nor whom to join.
+    pub fn begin(&mut self, node: usize) {
+        self.start_node(node, &[]);
+    }
+
+    /// The name of a node.
+    pub fn name(&self, node: usize) -> String {
+        name(node)
+    }
+
+    fn start_node(&mut self, node: usize, with: &[&str]) {
         assert!(self.nodes[node].is_none(), "node {node} is running");
         let Seat { environment, wrapper, .. } = &self.seats[node];
         let mut words = wrapper.clone();
@@ -164,7 +184,7 @@ impl Cluster {
         words.extend(["server".into(), "--name".into(), name(node)]);
         words.extend(["--listen".into(), self.endpoint(node)]);
         words.extend(["--peer-listen".into(), self.peer_address(node)]);
-        words.extend(["--cluster".into(), list.to_owned()]);
+        words.extend(with.iter().map(|&word| word.to_owned()));
         words.extend(["--data-dir".into(), self.data_dir(node).display().to_string()]);
         if let Some(road) = &self.seats[node].client_road {
             words.extend(["--advertise".into(), road.clone()]);

@@ -1,6 +1,7 @@
 //! The command line: names, help texts and values, nothing that acts.
 
 mod holds;
+mod member;
 mod objects;
 mod run;
 mod server;
@@ -11,6 +12,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use holds::{ElectArgs, LockArgs, OnceArgs, RwlockArgs, SemArgs};
+pub(crate) use member::{
+    MemberAddArgs, MemberArgs, MemberCommand, MemberListArgs, MemberPromoteArgs, MemberRemoveArgs,
+};
 pub(crate) use objects::{
     BarrierArgs, CounterArgs, CounterCommand, GateArgs, GuardArgs, LatchArgs, PatienceArgs,
     RegisterArgs, RegisterCommand,
@@ -84,6 +88,7 @@ pub(crate) enum Command {
     Transfer(TransferArgs),
     Delete(DeleteArgs),
     StepDown(StepDownArgs),
+    Member(MemberArgs),
     Health(HealthArgs),
     Bench(BenchArgs),
     Completions(CompletionsArgs),

@@ -76,6 +76,7 @@ impl DevArgs {
             listen: Some(self.listen),
             peer_listen: Some(peer_listen.to_owned()),
             cluster: Some(String::new()),
+            join: Some(String::new()),
             ephemeral: Some(self.ephemeral),
             data_dir: (!self.ephemeral).then_some(self.data_dir),
             ready_file: self.ready_file,
@@ -95,6 +96,7 @@ impl ServerArgs {
             advertise: self.advertise,
             peer_advertise: self.peer_advertise,
             cluster: self.cluster,
+            join: self.join,
             cluster_token: self.cluster_token,
             data_dir: self.data_dir,
             ephemeral: self.ephemeral.then_some(true),
@@ -107,7 +109,7 @@ impl ServerArgs {
 
 /// Start a node of a cluster
 ///
-/// The same --cluster on every node; each is named in it. Every flag can also be given in the environment
+/// The same --cluster on every node; each is named in it. A cluster that runs is joined with --join, on an empty directory. Every flag can also be given in the environment
 /// (CONCLAVE_DATA_DIR, CONCLAVE_LISTEN, ...; the name as CONCLAVE_NODE_NAME) or in a TOML file (data_dir = "...").
 /// Flags win over the environment, that over the file.
 #[derive(Debug, Args)]
@@ -115,6 +117,8 @@ impl ServerArgs {
 Examples:
   conclave server --name a --listen 127.0.0.1:7420 --peer-listen 127.0.0.1:7421 \\
     --cluster a=127.0.0.1:7421,b=127.0.0.1:7431,c=127.0.0.1:7441 --data-dir data/a
+  conclave server --name d --listen 127.0.0.1:7450 --peer-listen 127.0.0.1:7451 \\
+    --join 127.0.0.1:7421 --cluster-token SECRET --data-dir data/d
   conclave server --config /etc/conclave.toml --name b")]
 pub(crate) struct ServerArgs {
     /// TOML file with the same names as the flags, written with _
@@ -132,6 +136,9 @@ pub(crate) struct ServerArgs {
     /// All nodes of the cluster with their peer addresses, this one included
     #[arg(long, value_name = "NODE=HOST:PORT,...")]
     pub(crate) cluster: Option<String>,
+    /// Instead of --cluster: nodes of a running cluster, by their peer addresses, that this one is to join
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub(crate) join: Option<String>,
     /// Secret that the nodes of one cluster share, so that no stranger joins by mistake
     #[arg(long, value_name = "TOKEN")]
     pub(crate) cluster_token: Option<String>,

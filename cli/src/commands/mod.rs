@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod locks;
+pub(crate) mod member;
 pub(crate) mod objects;
 pub(crate) mod once;
 pub(crate) mod operator;

@@ -47,7 +47,8 @@ fn serve(
 }
 
 fn failure(error: &ServerError) -> Failure {
-    Failure::new(code::REFUSED, error.to_string(), error.advice())
+    let code = if error.is_final() { code::USAGE } else { code::REFUSED };
+    Failure::new(code, error.to_string(), error.advice())
 }
 
 /// Where everything is, and one line to paste.

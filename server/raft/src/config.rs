@@ -10,6 +10,11 @@ pub struct NodeConfig {
     pub name: String,
     /// All nodes that form the cluster, this one included, the same list on every node; empty: this node alone.
     pub cluster: Vec<Member>,
+    /// Nodes of a running cluster, by their peer addresses: a node without data asks them for a place and never forms a cluster
+    /// of its own. With data of a cluster it is only whom else to ask. Empty: it does not join.
+    pub join: Vec<String>,
+    /// A node that joins gives up when nobody gave it a place for so long.
+    pub join_patience: Duration,
     /// A word that all nodes of the cluster share; nodes with another one are not spoken to. It is no secret that keeps
     /// anybody out, it keeps clusters apart. Empty: none.
     pub token: String,
@@ -78,6 +83,8 @@ impl NodeConfig {
         Self {
             name: name.to_owned(),
             cluster: Vec::new(),
+            join: Vec::new(),
+            join_patience: Duration::from_secs(60),
             token: String::new(),
             client_address: client_address.to_owned(),
             peer_address: peer_address.to_owned(),

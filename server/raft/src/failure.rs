@@ -16,19 +16,30 @@ pub enum StartError {
          start it under its own name or name another data directory"
     )]
     OtherNode { dir: String, found: String, wanted: String },
+    /// The cluster took this node out.
     #[error(
-        "the data directory {dir} belongs to a cluster of {found}, the list names {wanted}; \
-         start it with the list it was formed with or name another data directory"
+        "{name:?} was removed from its cluster and must not run with the data in {dir} any more; to let it in again, remove the \
+         directory and start it with --join"
     )]
-    OtherCluster { dir: String, found: String, wanted: String },
+    Removed { dir: String, name: String },
+    /// The leader does not let this node in.
+    #[error("the cluster does not let {name:?} in: {reason}")]
+    NotAdmitted { name: String, reason: String },
+    /// Nobody gave this node a place in time.
+    #[error(
+        "no place in the cluster at {peers}: {reason}; see that its nodes run and that --join names their peer addresses"
+    )]
+    NoPlace { peers: String, reason: String },
     #[error(
         "the data directory {dir} knows who it is, but its {what} is gone: what this node promised its peers is lost, so it must \
-         not vote as {name:?} any more; remove the directory and join the cluster again as a new node, or restore it"
+         not vote as {name:?} any more; put the {what} back, or take it out with `conclave member remove {name}`, remove the \
+         directory and start it with --join"
     )]
     DataGone { dir: String, name: String, what: &'static str },
     #[error(
         "no snapshot in {dir} can be read and the log does not reach back to the beginning: {reason}; \
-         with peers, remove the directory and join again as a new node; alone, restore a backup"
+         with peers, take it out with `conclave member remove NAME`, remove the directory and start it with --join; alone, restore \
+         a backup"
     )]
     Unrecoverable { dir: String, reason: String },
     #[error(transparent)]
@@ -38,7 +49,8 @@ pub enum StartError {
     #[error(transparent)]
     Log(#[from] WalOpenError),
     #[error(
-        "{0}; with peers, remove the data directory and join again as a new node; alone, restore a backup"
+        "{0}; with peers, take it out with `conclave member remove NAME`, remove the directory and start it with --join; alone, \
+         restore a backup"
     )]
     Snapshots(#[from] SnapshotOpenError),
     #[error("cannot read the snapshots: {0}")]
@@ -64,14 +76,20 @@ pub enum Fatal {
     Log { reason: String },
     /// This node has no data, but its peers have formed a cluster.
     #[error(
-        "this node has no data, but {peer:?} is part of a running cluster that knows it; \
-         join the cluster again as a new node, under a new name"
+        "this node has no data, but {peer:?} is part of a running cluster; if it is to be a member, start it with --join instead of \
+         --cluster; if it was one and its data is lost, take that one out first: conclave member remove {name}"
     )]
-    Wiped { peer: String },
+    Wiped { peer: String, name: String },
+    /// A leader confirmed that it was taken out.
+    #[error(
+        "{name:?} was removed from the cluster and stops for good; to let it in again, remove its data directory and start it with \
+         --join"
+    )]
+    Removed { name: String },
     /// Most of the listed peers are another cluster.
     #[error(
         "the data directory is of cluster {own}, but the listed peers are of cluster {theirs}; \
-         name their data directory or list the peers of this cluster"
+         name their data directory or list the peers of this cluster; a node that joins another cluster needs an empty directory"
     )]
     OtherCluster { own: String, theirs: String },
     #[error("the identity file cannot be written: {reason}")]

@@ -17,6 +17,7 @@ use tonic::Status;
 use crate::config::Member;
 use crate::failure::Fatal;
 use crate::identity::{JoinError, Myself, id_in};
+use crate::membership::{has_joined, peers};
 use crate::network::{Connections, Lane};
 use crate::state_machine::StateMachine;
 use crate::types::{MemberNode, TypeConfig};
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a node says of itself.
 pub(crate) fn introduction(myself: &Myself, begun: bool) -> proto::IntroduceResponse {
-    let MemberNode { name, peer_address, client_address } = myself.node();
+    let MemberNode { name, peer_address, client_address, .. } = myself.node();
     proto::IntroduceResponse {
         id: myself.id(),
         name,
@@ -75,10 +76,13 @@ impl Formation {
         let mut said = String::new();
         loop {
             let answers = self.ask_all().await;
+            let mut answered: Vec<_> =
+                answers.iter().filter_map(|(_, answer)| answer.clone()).collect();
+            answered.extend(self.ask_members().await);
             let begun = self.raft.is_initialized().await.map_err(|error| core(&error))?;
-            self.check_belonging(&answers, begun)?;
+            self.check_belonging(&answered, begun)?;
             // A restarted node remembers a leader; that it still belongs there, only a peer can say.
-            if self.is_settled() && self.is_among_its_own(&answers) {
+            if self.is_settled() && (self.is_alone() || self.is_among_its_own(&answered)) {
                 return Ok(());
             }
             if !begun && self.is_first() {
@@ -110,38 +114,62 @@ impl Formation {
         metrics.current_leader.is_some() && metrics.vote.committed
     }
 
-    /// Alone, or somebody on the list is of the same cluster.
-    fn is_among_its_own(&self, answers: &Answers) -> bool {
+    /// Nobody else votes, so there is nobody to ask.
+    fn is_alone(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().all(|voter| voter == self.myself.id())
+    }
+
+    /// Somebody is of the same cluster.
+    fn is_among_its_own(&self, answered: &[proto::IntroduceResponse]) -> bool {
         let own = self.myself.cluster();
         let same = |answer: &proto::IntroduceResponse| {
             own.is_some() && answer.cluster_id.as_ref().and_then(|id| cluster_of(id)) == own
         };
-        answers.is_empty() || answers.iter().any(|(_, answer)| answer.as_ref().is_some_and(same))
+        answered.iter().any(same)
     }
 
+    /// A node that joined never begins anything.
     fn is_first(&self) -> bool {
-        self.myself.members().first().is_some_and(|first| first.name == self.myself.name())
+        let first = self.myself.members().first();
+        !has_joined(self.myself.id()) && first.is_some_and(|first| first.name == self.myself.name())
     }
 
     async fn ask_all(&self) -> Answers {
         let others = self.myself.members().iter();
         let others = others.filter(|member| member.name != self.myself.name());
-        join_all(others.map(async |member| (member.clone(), self.ask(member).await))).await
+        let asked =
+            others.map(async |member| (member.clone(), self.ask(&member.peer_address).await));
+        join_all(asked).await
     }
 
-    async fn ask(&self, member: &Member) -> Option<proto::IntroduceResponse> {
-        let mut client = self.connections.client(&member.peer_address, Lane::Control).ok()?;
+    /// Those that are on no list: whom the log names, and whom a node that joined was told of.
+    async fn ask_members(&self) -> Vec<proto::IntroduceResponse> {
+        let mut addresses = peers(&self.myself, &self.raft);
+        for member in self.myself.members() {
+            addresses.remove(&member.peer_address);
+        }
+        let answers = join_all(addresses.iter().map(|address| self.ask(address))).await;
+        answers.into_iter().flatten().collect()
+    }
+
+    async fn ask(&self, address: &str) -> Option<proto::IntroduceResponse> {
+        let mut client = self.connections.client(address, Lane::Control).ok()?;
         let call = client.introduce(proto::IntroduceRequest {});
         let answer = tokio::time::timeout(self.connections.patience().call, call).await;
         // Not there yet, or not one of us: asked again soon.
         Some(answer.ok()?.ok()?.into_inner())
     }
 
-    fn check_belonging(&self, answers: &Answers, begun: bool) -> Result<(), Fatal> {
+    fn check_belonging(
+        &self,
+        answered: &[proto::IntroduceResponse],
+        begun: bool,
+    ) -> Result<(), Fatal> {
         let own = self.myself.cluster();
         let mut theirs = BTreeMap::<u128, usize>::new();
-        for (_, answer) in answers {
-            let Some(answer) = answer else { continue };
+        for answer in answered {
             let Some(cluster) = answer.cluster_id.as_ref().and_then(|id| cluster_of(id)) else {
                 continue;
             };
@@ -152,7 +180,7 @@ impl Formation {
                 Some(own) => own == cluster && !begun && self.is_first(),
             };
             if answer.begun && lost {
-                return Err(Fatal::Wiped { peer: answer.name.clone() });
+                return Err(self.wiped(&answer.name));
             }
         }
         let Some(own) = own else { return Ok(()) };
@@ -172,6 +200,10 @@ impl Formation {
         }
     }
 
+    fn wiped(&self, peer: &str) -> Fatal {
+        Fatal::Wiped { peer: peer.to_owned(), name: self.myself.name().to_owned() }
+    }
+
     async fn begin(
         &self,
         answers: &[(Member, Option<proto::IntroduceResponse>)],
@@ -187,7 +219,7 @@ impl Formation {
         for (member, _) in answers {
             match self.tell(member, cluster).await {
                 Ok(false) => {}
-                Ok(true) => return Err(Fatal::Wiped { peer: member.name.clone() }),
+                Ok(true) => return Err(self.wiped(&member.name)),
                 Err(status) => {
                     tracing::warn!(member = member.name, %status, "does not take the cluster id");
                     return Ok(());
@@ -202,6 +234,7 @@ impl Formation {
                 name: member.name.clone(),
                 peer_address: member.peer_address.clone(),
                 client_address: client_address.unwrap_or_default(),
+                ..MemberNode::default()
             };
             nodes.insert(id, node);
         }

@@ -1,7 +1,8 @@
 //! Who this node is while it runs: what its identity file says, and how it reaches those whom it was told of.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conclave_store::{Identity, IdentityError};
 
@@ -23,6 +24,9 @@ struct Shared {
     cluster: Mutex<Option<u128>>,
     /// The list of nodes, sorted by name.
     members: Vec<Member>,
+    join: Vec<String>,
+    /// Where the other nodes are, by id, as the members say.
+    addresses: Mutex<HashMap<u64, String>>,
     token: String,
     client_address: String,
     peer_address: String,
@@ -49,6 +53,8 @@ impl Myself {
             file,
             cluster: Mutex::new(identity.cluster_id),
             members: config.members(),
+            join: config.join.clone(),
+            addresses: Mutex::default(),
             token: config.token.clone(),
             client_address: config.client_address.clone(),
             peer_address: config.peer_address.clone(),
@@ -72,6 +78,11 @@ impl Myself {
         &self.shared.members
     }
 
+    /// Whom it was told to ask for a place.
+    pub(crate) fn join_addresses(&self) -> &[String] {
+        &self.shared.join
+    }
+
     /// None: unformed.
     pub(crate) fn cluster(&self) -> Option<u128> {
         *self.shared.cluster.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,6 +93,7 @@ impl Myself {
             name: self.shared.name.clone(),
             peer_address: self.shared.peer_address.clone(),
             client_address: self.shared.client_address.clone(),
+            ..MemberNode::default()
         }
     }
 
@@ -89,6 +101,21 @@ impl Myself {
     pub(crate) fn dial<'a>(&'a self, node: &'a MemberNode) -> &'a str {
         let listed = self.shared.members.iter().find(|member| member.name == node.name);
         listed.map_or(&node.peer_address, |member| &member.peer_address)
+    }
+
+    /// A member is reached there from now on.
+    pub(crate) fn reached_at(&self, id: u64, node: &MemberNode) {
+        let address = self.dial(node).to_owned();
+        self.addresses().insert(id, address);
+    }
+
+    /// None: nobody said.
+    pub(crate) fn address_of(&self, id: u64) -> Option<String> {
+        self.addresses().get(&id).cloned()
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Belongs to this cluster from now on; durable when it returns. Blocks.

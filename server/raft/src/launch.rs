@@ -1,6 +1,6 @@
 //! From a data directory to a running Raft core, refusing every directory that this node must not run with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conclave_store::{
@@ -10,13 +10,14 @@ use openraft::Raft;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{NodeConfig, Storage};
+use crate::config::{NodeConfig, Storage, Timing};
 use crate::core;
 use crate::failure::StartError;
 use crate::growth::Growth;
 use crate::hub::Hub;
 use crate::identity::{Myself, id_in};
 use crate::log_store::LogStorage;
+use crate::membership::{MEMBERS_MAX, Place as Given, ask_for_a_place};
 use crate::network::{Connections, Network, Patience};
 use crate::retention::Retained;
 use crate::snapshots::Snapshots;
@@ -52,22 +53,25 @@ pub(crate) async fn launch(
     check(config)?;
     let core = core::config(&config.timing, &config.retention)
         .map_err(|error| StartError::Config { field: "timing", reason: error.to_string() })?;
+    let patience = patience(&config.timing);
+    let lost = |error: tokio::task::JoinError| StartError::Core { reason: error.to_string() };
+    let (place, has_a_place) = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || enter(&config)).await.map_err(lost)??
+    };
+    let given = match has_a_place || config.join.is_empty() {
+        true => None,
+        false => Some(ask_for_a_place(config, patience).await?),
+    };
     // Reads everything that there is.
     let open = {
         let (config, hub) = (config.clone(), hub.clone());
-        tokio::task::spawn_blocking(move || open(&config, hub)).await
+        tokio::task::spawn_blocking(move || open(&config, place, given, hub)).await
     };
-    let opened = open.map_err(|error| StartError::Core { reason: error.to_string() })??;
-    let Opened { place, identity, log, retained, snapshots, machine } = opened;
+    let Opened { place, identity, log, retained, snapshots, machine } = open.map_err(lost)??;
 
     let myself = Myself::new(&identity, place.directory.identity(), config);
-    let timing = &config.timing;
-    let connections = Connections::new(Patience {
-        connect: timing.election_max,
-        call: timing.election_max,
-        entries: timing.install_snapshot,
-        ping: 2 * timing.election_max,
-    });
+    let connections = Connections::new(patience);
     let view = machine.view();
     let network = Network { myself: myself.clone(), connections: connections.clone() };
     let storage = LogStorage::new(log.clone(), retained).tracked(tasks.token());
@@ -77,8 +81,17 @@ pub(crate) async fn launch(
         .await
         .map_err(|error| StartError::Core { reason: error.to_string() })?;
     let launched = Launched { myself, connections, raft, view, log, growth, snapshots, place };
-    launched.check_list().await?;
+    launched.compare_list().await;
     Ok(launched)
+}
+
+fn patience(timing: &Timing) -> Patience {
+    Patience {
+        connect: timing.election_max,
+        call: timing.election_max,
+        entries: timing.install_snapshot,
+        ping: 2 * timing.election_max,
+    }
 }
 
 /// What was found in the directory.
@@ -91,10 +104,27 @@ struct Opened {
     machine: StateMachine,
 }
 
-/// Blocks.
-fn open(config: &NodeConfig, hub: Hub) -> Result<Opened, StartError> {
+/// Takes the directory for this process, and looks whether a node of a cluster lives there. Blocks.
+fn enter(config: &NodeConfig) -> Result<(Place, bool), StartError> {
     let place = Place::open(&config.storage)?;
-    let (identity, log) = open_log(&place, config)?;
+    if conclave_store::is_marked_removed(&place.directory.removed())? {
+        return Err(StartError::Removed { dir: place.shown(), name: config.name.clone() });
+    }
+    match Identity::load(&place.directory.identity()) {
+        Ok(identity) => Ok((place, identity.cluster_id.is_some())),
+        Err(IdentityError::Missing { .. }) => Ok((place, false)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Blocks.
+fn open(
+    config: &NodeConfig,
+    place: Place,
+    given: Option<Given>,
+    hub: Hub,
+) -> Result<Opened, StartError> {
+    let (identity, log) = open_log(&place, config, given)?;
     let retained = Retained::everything();
     let store = SnapshotStore::open(&place.directory.snapshots())?;
     let snapshots = Snapshots::new(store, retained.clone());
@@ -107,6 +137,12 @@ fn check(config: &NodeConfig) -> Result<(), StartError> {
     let members = config.members();
     if config.name.is_empty() || config.name.chars().any(char::is_control) {
         return refuse("name", "must not be empty or contain a control character".to_owned());
+    }
+    if members.len() > MEMBERS_MAX {
+        return refuse("cluster", format!("lists more than {MEMBERS_MAX} nodes"));
+    }
+    if !config.join.is_empty() && !config.cluster.is_empty() {
+        return refuse("join", "a node joins a cluster or is in the list of one".to_owned());
     }
     if id_in(&members, &config.name).is_none() {
         return refuse("cluster", format!("does not list this node, {:?}", config.name));
@@ -137,13 +173,22 @@ impl Place {
         self.directory.path()
     }
 
+    /// Where the mark of a node that was taken out belongs.
+    pub(crate) fn removed(&self) -> PathBuf {
+        self.directory.removed()
+    }
+
     fn shown(&self) -> String {
         self.directory.path().display().to_string()
     }
 }
 
 /// The identity is written last: where there is one, there must be a log.
-fn open_log(place: &Place, config: &NodeConfig) -> Result<(Identity, Wal), StartError> {
+fn open_log(
+    place: &Place,
+    config: &NodeConfig,
+    given: Option<Given>,
+) -> Result<(Identity, Wal), StartError> {
     let file = place.directory.identity();
     let wal = place.directory.wal();
     let open = || Wal::open(&wal, &WalOptions::default());
@@ -160,8 +205,11 @@ fn open_log(place: &Place, config: &NodeConfig) -> Result<(Identity, Wal), Start
         // Unformed: nobody has heard of this node yet, and the list may have been put right since the last start.
         Ok(Identity { .. }) | Err(IdentityError::Missing { .. }) => {
             let log = open()?;
-            let node_id = id_in(&config.members(), &config.name).unwrap_or_default();
-            let identity = Identity { name: config.name.clone(), node_id, cluster_id: None };
+            let (node_id, cluster_id) = match given {
+                Some(Given { id, cluster }) => (id, Some(cluster)),
+                None => (id_in(&config.members(), &config.name).unwrap_or_default(), None),
+            };
+            let identity = Identity { name: config.name.clone(), node_id, cluster_id };
             identity.save(&file)?;
             Ok((identity, log))
         }
@@ -197,26 +245,25 @@ fn restore(
 }
 
 impl Launched {
-    /// The directory knows who the cluster is; the list must name the same nodes.
-    async fn check_list(&self) -> Result<(), StartError> {
+    /// Once a cluster has formed, its members are whom the log says, and the list only says where they are. It may well name
+    /// others: members come and go without anybody's list being changed. Who reads the log of this node shall know.
+    async fn compare_list(&self) {
         let membership = self.raft.with_raft_state(|state| {
             let nodes = state.membership_state.effective().nodes();
             nodes.map(|(_, node)| node.name.clone()).collect::<Vec<_>>()
         });
-        let mut found =
-            membership.await.map_err(|error| StartError::Core { reason: error.to_string() })?;
-        found.sort();
-        let members = self.myself.members().iter();
-        let wanted: Vec<_> = members.map(|member| member.name.clone()).collect();
-        if found.is_empty() || found == wanted {
-            return Ok(());
+        // An error: the core died, which is told elsewhere.
+        let Ok(mut members) = membership.await else { return };
+        members.sort();
+        let list: Vec<_> = self.myself.members().iter().map(|member| member.name.clone()).collect();
+        let is_told = list.len() > 1 && !members.is_empty();
+        if is_told && members != list {
+            let (members, list) = (members.join(", "), list.join(", "));
+            tracing::info!(
+                members,
+                list,
+                "the list names others than the members; the members count"
+            );
         }
-        // An error: the core stops anyway.
-        let _ = self.raft.shutdown().await;
-        Err(StartError::OtherCluster {
-            dir: self.place.shown(),
-            found: found.join(", "),
-            wanted: wanted.join(", "),
-        })
     }
 }

@@ -20,6 +20,7 @@ mod keeper;
 mod launch;
 mod leadership;
 mod log_store;
+mod membership;
 mod network;
 mod node;
 mod orphans;
@@ -50,19 +51,20 @@ pub use failure::{Fatal, StartError, StepDownError};
 pub use feed::{Feed, FeedSender, Notice};
 pub use hub::{Hub, Reply, WaitAnswer, WaitTicket};
 pub use keepalive::{KeepAliveAck, KeepAliveError, Losses};
+pub use membership::MemberError;
 pub use network::PeerEndpoint;
 pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};
 pub use ring::RING_EVENTS_MAX;
-pub use status::{ClusterStatus, NodeStatus, Role};
+pub use status::{ClusterStatus, MemberState, NodeStatus, Role};
 pub use watcher::{Interest, Missed, NotedEvent, Position, Watcher};
 
 /// What openraft's own tests of storage need to see; nobody else may use it.
 #[doc(hidden)]
 pub mod storage {
     pub use crate::codec::{
-        BatchBuilder, DecodeError, DecodedBatch, decode_batch, decode_record, encode_command,
-        encode_record,
+        BatchBuilder, DecodeError, DecodedBatch, decode_batch, decode_membership, decode_record,
+        encode_command, encode_membership, encode_record,
     };
     pub use crate::log_store::LogStorage;
     pub use crate::retention::Retained;

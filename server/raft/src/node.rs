@@ -24,6 +24,7 @@ use crate::keepalive::{KeepAliveAck, KeepAliveError};
 use crate::keeper::Keeper;
 use crate::launch::{Launched, Place, launch};
 use crate::leadership::Watcher;
+use crate::membership::{Attendance, MemberError, Membership, MustHandOver, Steward, has_joined};
 use crate::network::{Heard, PeerEndpoint};
 use crate::proposer::{Mandate, Proposer};
 use crate::read::{Consistency, ReadAnswer, ReadError};
@@ -56,6 +57,7 @@ struct Inner {
     failure: watch::Receiver<Option<Fatal>>,
     snapshots: Snapshots,
     heard: Heard,
+    membership: Membership,
     stopping: CancellationToken,
     /// Everything that holds a file open.
     tasks: TaskTracker,
@@ -80,7 +82,8 @@ impl Node {
             connections: launched.connections.clone(),
             raft: launched.raft.clone(),
         };
-        if launched.myself.members().len() == 1 {
+        let joined = has_joined(launched.myself.id());
+        if launched.myself.members().len() == 1 && !joined {
             let begun = formation.begin_alone().await;
             begun.map_err(|fatal| StartError::Core { reason: fatal.to_string() })?;
         }
@@ -95,7 +98,7 @@ impl Node {
         launched: Launched,
         formation: Formation,
     ) -> Self {
-        let Launched { myself, raft, view, log, growth, snapshots, place, .. } = launched;
+        let Launched { myself, connections, raft, view, log, growth, snapshots, place } = launched;
         let stopping = CancellationToken::new();
         let timing = config.timing;
 
@@ -126,14 +129,29 @@ impl Node {
         tasks.spawn(survey.clone().recover(stopping.clone()));
         let keeper = Keeper {
             raft: raft.clone(),
-            myself: myself.clone(),
             snapshots: snapshots.clone(),
             growth,
-            leadership: led.clone(),
             retention: config.retention,
             stopping: stopping.clone(),
         };
         let keeping = tasks.spawn(keeper.run());
+        let membership =
+            Membership::new(myself.clone(), raft.clone(), reader.clone(), led.clone(), timing);
+        let steward = Steward {
+            membership: membership.clone(),
+            leadership: led.clone(),
+            stopping: stopping.clone(),
+        };
+        let caring = tasks.spawn(steward.run());
+        let attendance = Attendance {
+            myself: myself.clone(),
+            connections,
+            raft: raft.clone(),
+            leadership: led.clone(),
+            heard: heard.clone(),
+            silence_max: 2 * timing.election_max,
+            mark: place.removed(),
+        };
         let failure = watch::Sender::new(None);
         let failed = failure.subscribe();
         let watchdog = Watchdog { raft: raft.clone(), log, failure, stopping: stopping.clone() };
@@ -142,8 +160,9 @@ impl Node {
             ("the queue of proposals", proposing),
             ("the clock", clock_task),
             ("the keeper of the log", keeping),
+            ("the steward of the members", caring),
         ];
-        tasks.spawn(watchdog.run(formation, vital));
+        tasks.spawn(watchdog.run(formation, attendance, vital));
         tasks.close();
 
         let inner = Inner {
@@ -160,6 +179,7 @@ impl Node {
             failure: failed,
             snapshots,
             heard,
+            membership,
             stopping,
             tasks,
             place,
@@ -170,12 +190,13 @@ impl Node {
     /// Answers the peers; to be served on the peer listener of the address that was configured.
     #[must_use]
     pub fn peer_service(&self) -> PeerServiceServer<PeerEndpoint> {
-        let Inner { myself, raft, snapshots, heard, stopping, .. } = &*self.inner;
+        let Inner { myself, raft, snapshots, heard, membership, stopping, .. } = &*self.inner;
         PeerEndpoint::server(
             myself.clone(),
             raft.clone(),
             snapshots.downgrade(),
             heard.clone(),
+            membership.clone(),
             stopping.clone(),
         )
     }
@@ -256,6 +277,12 @@ impl Node {
         self.inner.survey.status(&self.inner.leadership.borrow())
     }
 
+    /// The members are between two sets of voters, or a change of them is not decided yet.
+    #[must_use]
+    pub fn is_changing_members(&self) -> bool {
+        self.inner.membership.is_changing()
+    }
+
     /// Resolves when this node cannot go on: the process must exit non-zero. Never after an orderly stop.
     pub async fn failed(&self) -> Fatal {
         let mut failure = self.inner.failure.clone();
@@ -286,6 +313,43 @@ impl Node {
             Ok(Err(_)) => Err(StepDownError::Stopped),
             Err(_) => Err(StepDownError::TimedOut),
         }
+    }
+
+    /// Prepares a place under a fresh id for a node that is to join: the id. A learner until it has caught up; with
+    /// `stays_learner` until it is promoted.
+    ///
+    /// # Cancel safety
+    /// A dropped call, here and of the next two, may still be decided.
+    pub async fn add_member(
+        &self,
+        name: &str,
+        peer_address: &str,
+        stays_learner: bool,
+    ) -> Result<u64, MemberError> {
+        self.inner.membership.add(name, peer_address, stays_learner).await
+    }
+
+    /// Makes a learner that has caught up a voter.
+    pub async fn promote_member(&self, name: &str) -> Result<(), MemberError> {
+        self.inner.membership.promote(name).await
+    }
+
+    /// Takes a member out for good: the id that it had. Of itself this node hands leadership over first, and answers who leads
+    /// then: to be asked again there.
+    pub async fn remove_member(&self, name: &str) -> Result<u64, MemberError> {
+        match self.inner.membership.remove(name).await? {
+            Ok(id) => Ok(id),
+            Err(MustHandOver) => match self.step_down(None).await {
+                Ok(leader) => Err(MemberError::NotLeader { leader: Some(leader) }),
+                Err(error) => Err(MemberError::NotHandedOver { reason: error.to_string() }),
+            },
+        }
+    }
+
+    /// For tests of crashes: the first half of taking a member out is decided, and this node never begins the second.
+    #[doc(hidden)]
+    pub async fn leave_removal_half_done(&self, name: &str) -> Result<(), MemberError> {
+        self.inner.membership.leave_half_done(name).await
     }
 
     /// Hands over leadership if there is somebody to take it, answers everybody who still waits, and closes the files once

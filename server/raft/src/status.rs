@@ -37,9 +37,23 @@ pub struct NodeStatus {
     /// Last applied log index of the answering node itself; of another node what the answering leader knows to be
     /// replicated there. None: not known here.
     pub applied: Option<u64>,
+    /// Entries of the log of the answering node that it lacks, as far as is known here.
+    pub behind: Option<u64>,
+    pub state: MemberState,
     /// Heard from within two election timeouts, as far as the answering node can tell: a leader hears all, a follower only
     /// the leader.
     pub reachable: bool,
+}
+
+/// Whether something is still to come of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberState {
+    /// A voter, or a learner that stays one until it is promoted.
+    Settled,
+    /// Its place is prepared; no node has taken it.
+    Expected,
+    /// It joined and becomes a voter by itself once it has caught up.
+    Joining,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

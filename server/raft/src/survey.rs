@@ -15,7 +15,7 @@ use crate::failure::StepDownError;
 use crate::identity::{Myself, id_in};
 use crate::network::Heard;
 use crate::state_machine::StateMachine;
-use crate::status::{ClusterStatus, NodeStatus, Role};
+use crate::status::{ClusterStatus, MemberState, NodeStatus, Role};
 use crate::types::{MemberNode, TypeConfig};
 use crate::view::View;
 
@@ -107,8 +107,16 @@ impl Survey {
             }
             None => None,
         };
+        let last = metrics.last_log_index.unwrap_or_default();
         NodeStatus {
             id,
+            behind: applied.map(|applied| last.saturating_sub(applied)),
+            state: match (voter, node.claim, node.stays_learner) {
+                (true, _, _) => MemberState::Settled,
+                (false, 0, _) => MemberState::Expected,
+                (false, _, true) => MemberState::Settled,
+                (false, _, false) => MemberState::Joining,
+            },
             name: node.name.as_str().into(),
             client_address: node.client_address.as_str().into(),
             peer_address: self.myself.dial(node).into(),
@@ -141,13 +149,15 @@ impl Survey {
                 peer_address: member.peer_address.as_str().into(),
                 role: Role::Learner,
                 applied: None,
+                behind: None,
+                state: MemberState::Settled,
                 reachable: own,
             }
         };
         members.iter().map(status).collect()
     }
 
-    /// Who takes over leadership: the named voter, or the one that is least behind.
+    /// Who takes over leadership: the named voter, or of those that are heard the one that is least behind.
     pub(crate) fn heir(&self, name: Option<&str>) -> Result<u64, StepDownError> {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let membership = metrics.membership_config.membership();
@@ -165,7 +175,8 @@ impl Survey {
                     let replication = metrics.replication.as_ref()?;
                     replication.get(id)?.as_ref().map(|last| last.index())
                 };
-                voters.max_by_key(matched).ok_or(StepDownError::Alone)
+                let heard = |id: &u64| self.is_heard(&metrics, *id);
+                voters.max_by_key(|id| (heard(id), matched(id))).ok_or(StepDownError::Alone)
             }
         }
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Fatal;
 use crate::formation::Formation;
+use crate::membership::Attendance;
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
 
@@ -32,13 +33,13 @@ pub(crate) type Vital = (&'static str, JoinHandle<()>);
 
 impl Watchdog {
     /// Ends with an orderly stop, or with the first failure. The vital tasks end in order only after the stop began.
-    pub(crate) async fn run(self, formation: Formation, vital: Vec<Vital>) {
+    pub(crate) async fn run(self, formation: Formation, attendance: Attendance, vital: Vec<Vital>) {
         let fatal = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return,
             fatal = self.log_failed() => fatal,
             fatal = self.core_died() => fatal,
-            fatal = misfit(&formation) => fatal,
+            fatal = misfit(&formation, &attendance) => fatal,
             fatal = ended(vital) => fatal,
         };
         if !self.stopping.is_cancelled() {
@@ -74,10 +75,17 @@ impl Watchdog {
     }
 }
 
-async fn misfit(formation: &Formation) -> Fatal {
-    match formation.run().await {
-        Ok(()) => std::future::pending().await,
-        Err(fatal) => fatal,
+/// A node that does not belong (any more). One that was taken out does not find its cluster either, so both are looked for at once.
+async fn misfit(formation: &Formation, attendance: &Attendance) -> Fatal {
+    let formed = async {
+        match formation.run().await {
+            Ok(()) => std::future::pending().await,
+            Err(fatal) => fatal,
+        }
+    };
+    tokio::select! {
+        fatal = formed => fatal,
+        fatal = attendance.run() => fatal,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From texts to values that work together.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ pub(super) fn checked(settings: &Settings, figment: &Figment) -> Result<ServerCo
     let check = Check { figment };
     let defaults = ServerConfig::alone();
     let cluster = check.cluster(settings.cluster.as_deref())?;
-    let name = check.name(settings.name.clone(), &cluster)?;
+    let join = check.join(settings.join.as_deref(), &cluster)?;
+    let name = check.name(settings.name.clone(), &cluster, &join)?;
     let timing = check.timing(settings, defaults.timing)?;
     let ttl_floor = check
         .duration("ttl_floor", settings.ttl_floor.as_deref())?
@@ -40,6 +42,7 @@ pub(super) fn checked(settings: &Settings, figment: &Figment) -> Result<ServerCo
             check.address(field, address)?;
         }
     }
+    check.is_dialable(settings, &join, &peer_listen)?;
     Ok(ServerConfig {
         name,
         listen,
@@ -47,6 +50,8 @@ pub(super) fn checked(settings: &Settings, figment: &Figment) -> Result<ServerCo
         advertise: settings.advertise.clone(),
         peer_advertise: settings.peer_advertise.clone(),
         cluster,
+        join,
+        join_patience: defaults.join_patience,
         cluster_token: settings.cluster_token.clone().unwrap_or_default(),
         storage: storage(settings, defaults.storage),
         ready_file: settings.ready_file.clone(),
@@ -76,10 +81,15 @@ impl Check<'_> {
         ConfigError::Wrong { field, origin: origin.unwrap_or_default(), reason: reason.into() }
     }
 
-    fn name(&self, name: Option<String>, cluster: &[Member]) -> Result<String, ConfigError> {
+    fn name(
+        &self,
+        name: Option<String>,
+        cluster: &[Member],
+        join: &[String],
+    ) -> Result<String, ConfigError> {
         let name = match name {
             Some(name) => name,
-            None if cluster.is_empty() => ServerConfig::alone().name,
+            None if cluster.is_empty() && join.is_empty() => ServerConfig::alone().name,
             None => return Err(self.wrong("name", "is needed with a cluster: which one is this?")),
         };
         check_text(&name, NODE_NAME_BYTES_MAX)
@@ -109,6 +119,38 @@ impl Check<'_> {
             members.push(Member { name: name.to_owned(), peer_address: address.to_owned() });
         }
         Ok(members)
+    }
+
+    /// Whom to ask for a place.
+    fn join(&self, text: Option<&str>, cluster: &[Member]) -> Result<Vec<String>, ConfigError> {
+        let items = text.unwrap_or_default().split(',').map(str::trim);
+        let addresses: Vec<_> = items.filter(|item| !item.is_empty()).map(str::to_owned).collect();
+        for address in &addresses {
+            self.address("join", address)?;
+        }
+        if !addresses.is_empty() && !cluster.is_empty() {
+            let reason = "a node joins a running cluster, or is in the list of one that forms: \
+                          give join or cluster, not both";
+            return Err(self.wrong("join", reason));
+        }
+        Ok(addresses)
+    }
+
+    /// Who joins is told to others by its peer address, and nobody can dial "all addresses".
+    fn is_dialable(
+        &self,
+        settings: &Settings,
+        join: &[String],
+        peer_listen: &str,
+    ) -> Result<(), ConfigError> {
+        let host = peer_listen.rsplit_once(':').map_or(peer_listen, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let all = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        if all && !join.is_empty() && settings.peer_advertise.is_none() {
+            let reason = "is needed to join: the others cannot dial all addresses of a machine";
+            return Err(self.wrong("peer_advertise", reason));
+        }
+        Ok(())
     }
 
     /// `HOST:PORT`, where an IPv6 address stands in brackets.

@@ -52,6 +52,7 @@ fn key(variable: &str) -> Option<&'static str> {
         "PEER_ADVERTISE" => "peer_advertise",
         "CLUSTER" => "cluster",
         "CLUSTER_TOKEN" => "cluster_token",
+        "JOIN" => "join",
         "DATA_DIR" => "data_dir",
         "EPHEMERAL" => "ephemeral",
         "READY_FILE" => "ready_file",

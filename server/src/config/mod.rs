@@ -16,6 +16,9 @@ use layers::Layer;
 /// A session's TTL is at least so many times the largest election timeout, so that a fail-over alone brings no jeopardy.
 const TTL_FLOOR_ELECTIONS: u32 = 8;
 
+/// Whoever supervises a node that found no cluster to join starts it again.
+const JOIN_PATIENCE: Duration = Duration::from_secs(60);
+
 /// One layer of configuration: what a command line, the environment or a file may say. Times are texts like `300ms` or `5s`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +41,9 @@ pub struct Settings {
     /// All nodes, `a=HOST:PORT,b=HOST:PORT,...` with the addresses for peers; the same on all of them. None: this one alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Peer addresses of a running cluster, `HOST:PORT,...`, that this node is to join.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
     /// A word that keeps clusters apart; the same on all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_token: Option<String>,
@@ -79,6 +85,10 @@ pub struct ServerConfig {
     pub peer_advertise: Option<String>,
     /// Empty: this node alone.
     pub cluster: Vec<Member>,
+    /// Peer addresses of the cluster to join. Empty: it joins none.
+    pub join: Vec<String>,
+    /// It gives up when it got no place for so long.
+    pub join_patience: Duration,
     /// Empty: none.
     pub cluster_token: String,
     pub storage: Storage,
@@ -162,6 +172,8 @@ impl ServerConfig {
             advertise: None,
             peer_advertise: None,
             cluster: Vec::new(),
+            join: Vec::new(),
+            join_patience: JOIN_PATIENCE,
             cluster_token: String::new(),
             storage: Storage::Directory(PathBuf::from("conclave-data")),
             ready_file: None,

@@ -52,6 +52,11 @@ impl DataDir {
     pub fn identity(&self) -> PathBuf {
         self.path.join("identity")
     }
+
+    /// Where the mark of a node that was taken out of its cluster belongs.
+    pub fn removed(&self) -> PathBuf {
+        self.path.join("removed")
+    }
 }
 
 /// A lock is waited for this long: a process that was killed a moment ago, or a child between fork and exec, still has it.

@@ -17,6 +17,11 @@ pub struct MemberNode {
     pub peer_address: String,
     /// Where clients reach it.
     pub client_address: String,
+    /// Drawn by the node that took this place when it joined. Zero: nobody has taken it yet, or the node was in the list that
+    /// formed the cluster.
+    pub claim: u64,
+    /// It is not made a voter by itself once it has caught up.
+    pub stays_learner: bool,
 }
 
 /// What a snapshot says of itself.
@@ -29,13 +34,14 @@ pub(crate) struct SnapshotMeta {
     pub(crate) membership: Membership<u64, MemberNode>,
 }
 
-pub(crate) fn encode_membership(membership: &Membership<u64, MemberNode>) -> Bytes {
+/// As it stands in an entry of the log.
+pub fn encode_membership(membership: &Membership<u64, MemberNode>) -> Bytes {
     seal(Kind::Membership, &wire_membership(membership))
 }
 
-pub(crate) fn decode_membership(
-    payload: &Bytes,
-) -> Result<Membership<u64, MemberNode>, DecodeError> {
+/// # Errors
+/// Bytes that [`encode_membership`] did not write.
+pub fn decode_membership(payload: &Bytes) -> Result<Membership<u64, MemberNode>, DecodeError> {
     membership(open_as(Kind::Membership, payload)?)
 }
 
@@ -73,6 +79,8 @@ fn wire_membership(membership: &Membership<u64, MemberNode>) -> wire::Membership
         name: node.name.clone(),
         peer_address: node.peer_address.clone(),
         client_address: node.client_address.clone(),
+        claim: node.claim,
+        stays_learner: node.stays_learner,
     };
     wire::Membership {
         configurations: membership.get_joint_config().iter().map(voters).collect(),
@@ -87,6 +95,8 @@ fn membership(wire: wire::Membership) -> Result<Membership<u64, MemberNode>, Dec
             name: node.name,
             peer_address: node.peer_address,
             client_address: node.client_address,
+            claim: node.claim,
+            stays_learner: node.stays_learner,
         };
         if nodes.insert(node.id, member).is_some() {
             return Err(DecodeError::Invalid { what: "a membership" });

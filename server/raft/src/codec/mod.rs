@@ -15,8 +15,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 
 pub use command::{BatchBuilder, DecodedBatch, decode_batch, encode_command};
-pub use membership::MemberNode;
-pub(crate) use membership::{decode_membership, encode_membership};
+pub use membership::{MemberNode, decode_membership, encode_membership};
 pub use record::{decode_record, encode_record};
 
 pub(crate) use membership::{SnapshotMeta, decode_snapshot_meta, encode_snapshot_meta};

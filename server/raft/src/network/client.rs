@@ -42,14 +42,13 @@ pub(crate) struct Network {
 pub(crate) struct PeerClient {
     network: Network,
     target: u64,
-    address: String,
     lane: Lane,
 }
 
 impl Network {
     fn peer(&self, target: u64, node: &MemberNode, lane: Lane) -> PeerClient {
-        let address = self.myself.dial(node).to_owned();
-        PeerClient { network: self.clone(), target, address, lane }
+        self.myself.reached_at(target, node);
+        PeerClient { network: self.clone(), target, lane }
     }
 }
 
@@ -71,7 +70,10 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
 impl PeerClient {
     fn client(&self, lane: Lane) -> Result<Client, Error> {
-        let made = self.network.connections.client(&self.address, lane);
+        // Looked up each time: openraft keeps this client when the member moves.
+        let address = self.network.myself.address_of(self.target);
+        let address = address.ok_or_else(|| Unreachable::from_string("it has no address"))?;
+        let made = self.network.connections.client(&address, lane);
         made.map_err(|error| Unreachable::new(&error).into())
     }
 

@@ -56,7 +56,7 @@ impl Answerer {
         let Some(cluster) = self.cluster else {
             return Err(Status::failed_precondition(format!(
                 "node {} belongs to no cluster yet, the caller is of cluster {:032x}; if this node lost its data, \
-                 join it again as a new node",
+                 take it out and let it join anew",
                 self.id, parties.cluster
             )));
         };

@@ -16,6 +16,7 @@ use super::heard::Heard;
 use super::{MESSAGE_BYTES_MAX, snapshot, wire};
 use crate::formation;
 use crate::identity::Myself;
+use crate::membership::Membership;
 use crate::snapshots::WeakSnapshots;
 use crate::state_machine::StateMachine;
 use crate::types::{TypeConfig, Vote};
@@ -28,6 +29,7 @@ pub struct PeerEndpoint {
     /// A connection may outlive the node, whose files must be closed by then.
     snapshots: WeakSnapshots,
     heard: Heard,
+    membership: Membership,
     stopping: CancellationToken,
     /// One snapshot comes in at a time.
     installing: Arc<Semaphore>,
@@ -39,10 +41,12 @@ impl PeerEndpoint {
         raft: Raft<TypeConfig, StateMachine>,
         snapshots: WeakSnapshots,
         heard: Heard,
+        membership: Membership,
         stopping: CancellationToken,
     ) -> PeerServiceServer<Self> {
         let installing = Arc::new(Semaphore::new(1));
-        PeerServiceServer::new(Self { myself, raft, snapshots, heard, stopping, installing })
+        let endpoint = Self { myself, raft, snapshots, heard, membership, stopping, installing };
+        PeerServiceServer::new(endpoint)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -186,5 +190,19 @@ impl PeerService for PeerEndpoint {
         let transfer = wire::from_transfer_request(request.into_inner())?;
         let answer = self.raft.handle_transfer_leader(transfer).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_response(&answer)))
+    }
+
+    async fn join(
+        &self,
+        request: Request<proto::JoinRequest>,
+    ) -> Result<Response<proto::JoinResponse>, Status> {
+        Ok(Response::new(self.membership.answer_join(request.into_inner()).await))
+    }
+
+    async fn attend(
+        &self,
+        request: Request<proto::AttendRequest>,
+    ) -> Result<Response<proto::AttendResponse>, Status> {
+        Ok(Response::new(self.membership.answer_attend(request.into_inner()).await))
     }
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use conclave_machine::{Command, Record};
 use conclave_raft::storage::{
-    BatchBuilder, DecodedBatch, decode_batch, decode_record, encode_command, encode_record,
+    BatchBuilder, DecodedBatch, decode_batch, decode_membership, decode_record, encode_command,
+    encode_membership, encode_record,
 };
 use proptest::prelude::*;
 
@@ -81,6 +82,16 @@ fn records_of_the_first_format_are_written_and_read_as_ever() {
 }
 
 #[test]
+fn memberships_of_the_first_format_are_written_and_read_as_ever() {
+    let samples = samples::memberships();
+    let encoded: Vec<_> =
+        samples.iter().map(|(name, membership)| (*name, encode_membership(membership))).collect();
+    for (bytes, (name, membership)) in golden("memberships-v1.txt", &encoded).iter().zip(samples) {
+        assert_eq!(decode_membership(bytes).expect(name), membership);
+    }
+}
+
+#[test]
 fn a_batch_keeps_the_order_of_its_commands() {
     let commands: Vec<_> = samples::commands().into_iter().map(|(_, command)| command).collect();
     let decoded = decode_batch(&batch(u64::MAX, &commands)).expect("readable");
@@ -137,6 +148,7 @@ proptest! {
         let _ = decode_batch(&Bytes::from(bytes.clone()));
         let prefixed = |kind: u8| Bytes::from([&[1, kind], &bytes[..]].concat());
         let _ = decode_batch(&prefixed(1));
+        let _ = decode_membership(&prefixed(2));
         let _ = decode_record(&prefixed(4));
     }
 

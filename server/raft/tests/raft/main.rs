@@ -2,6 +2,8 @@
 
 mod alone;
 mod codec;
+mod joining;
+mod members;
 mod samples;
 mod storage;
 mod support;

@@ -1,6 +1,7 @@
 //! One of each command and record, and arbitrary ones.
 
 mod any;
+mod members;
 mod ops;
 
 use conclave_machine::limits::{
@@ -16,6 +17,7 @@ use conclave_machine::{
 };
 
 pub(crate) use any::{any_command, any_record};
+pub(crate) use members::memberships;
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("a name")

@@ -276,7 +276,7 @@ async fn a_wiped_node_is_told_how_to_rejoin() {
         cluster.revive(away).await;
         let fatal = soon("it gives up", cluster.node(away).failed()).await;
         assert!(matches!(fatal, Fatal::Wiped { .. }), "{fatal}");
-        assert!(fatal.to_string().contains("join the cluster again"), "{fatal}");
+        assert!(fatal.to_string().contains("conclave member remove"), "{fatal}");
         cluster.kill(away).await;
         std::fs::remove_dir_all(&directory).expect("removed");
         std::fs::rename(&aside, &directory).expect("moved back");
