@@ -67,7 +67,8 @@ struct Inner {
 
 impl Node {
     /// Opens the data directory and starts. Returns at once, also when the cluster has not formed yet: peers must be able
-    /// to reach [`Self::peer_service`] for that. A node alone forms before it returns.
+    /// to reach [`Self::peer_service`] for that. A node alone forms before it returns; one without data that is to join returns
+    /// once the cluster has given it a place.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         Self::start_with_clock(config, Clock::real()).await
     }

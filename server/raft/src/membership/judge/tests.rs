@@ -1,3 +1,5 @@
+//! What is given, refused and changed, by what a leader may know.
+
 use super::*;
 
 /// Three voters `a`, `b`, `c` with the ids 1 to 3, `a` leads; all are heard and have everything.
