@@ -159,7 +159,7 @@ async fn one_node_becomes_three_then_five_then_three_under_load_and_no_call_fail
     cluster.kill(leading);
     load.flows().await;
     let grants = load.end().await;
-    assert!(grants.len() > 500, "only {} grants: there was no load", grants.len());
+    assert!(grants.len() > 100, "only {} grants: there was no load", grants.len());
     assert!(held.check().await.expect("an answer"), "what was held all the time is held");
     let gap = grants.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap_or_default();
     println!("{} grants, longest time without one {gap:?}", grants.len());
@@ -225,7 +225,7 @@ fn members_are_added_promoted_listed_and_removed_from_the_command_line() {
     let list = members(&cluster, &[1]).expect("an answer");
     assert_eq!(list["members"][1]["id"].as_u64(), Some(id));
     let table = run(&cluster, &[1], &["member", "list"]);
-    assert!(said(&table).contains("reachable"), "{}", said(&table));
+    assert!(said(&table).contains("REACHABLE"), "{}", said(&table));
 
     // The leader too, asked by way of the other.
     remove(&mut cluster, &mut vec![0, 1], 0);
