@@ -144,3 +144,20 @@ fn times_fit_together() {
         assert!(text.starts_with(field), "{field}: {text}");
     }
 }
+
+#[test]
+fn a_node_that_joins_needs_a_name_an_address_and_no_list() {
+    let joins = [("CONCLAVE_JOIN", "a:7421, b:7421"), ("CONCLAVE_NODE_NAME", "d")];
+    let config = load(&none(), &joins, None).expect("it joins");
+    assert_eq!(config.join, ["a:7421", "b:7421"]);
+    let text = error(&none(), &joins[..1], None);
+    assert!(text.contains("which one is this"), "{text}");
+    let text = error(&none(), &joins, Some("cluster = 'd=h:1'"));
+    assert!(text.contains("not both") && text.contains("CONCLAVE_*"), "{text}");
+    let text = error(&none(), &joins, Some("peer_listen = '0.0.0.0:7421'"));
+    assert!(text.contains("peer_advertise"), "{text}");
+    let file = "peer_listen = '0.0.0.0:7421'\npeer_advertise = 'd:7421'";
+    load(&none(), &joins, Some(file)).expect("the others can dial it");
+    let text = error(&none(), &[("CONCLAVE_JOIN", "nowhere"), joins[1]], None);
+    assert!(text.contains("nowhere") && text.contains("HOST:PORT"), "{text}");
+}
