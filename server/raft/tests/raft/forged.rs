@@ -154,6 +154,8 @@ fn membership(node: &Node) -> wire::Membership {
         name: name.to_owned(),
         peer_address: own.peer_address.to_string(),
         client_address: own.client_address.to_string(),
+        claim: 0,
+        stays_learner: false,
     };
     wire::Membership {
         configurations: vec![wire::Voters { ids: vec![TO, FROM] }],
