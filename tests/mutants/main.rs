@@ -17,9 +17,20 @@ use faults::{FAULTS, Fault, Witness};
 /// A fault may well make a test wait for ever; that is noticed too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The crates with faults, whose tests look at them.
-const PACKAGES: [&str; 4] =
-    ["conclave-machine", "conclave-store", "conclave-raft", "conclave-client"];
+/// What looks at the faults. The whole workspace is named, and then some targets of it, so that the libraries of others are built
+/// with the same features as in every other run, and not once more.
+const TARGETS: [&str; 10] = [
+    "--workspace",
+    "--lib",
+    "--test",
+    "scripts",
+    "--test",
+    "large",
+    "--test",
+    "store",
+    "--test",
+    "raft",
+];
 
 /// Test binaries by package and target, with the directory that cargo runs them in.
 type Binaries = BTreeMap<(String, String), (PathBuf, PathBuf)>;
@@ -57,9 +68,7 @@ fn key(witness: &Witness) -> (&'static str, &'static str, &'static str) {
 fn build() -> Binaries {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["test", "--no-run", "--locked", "--message-format=json"]);
-    for package in PACKAGES {
-        cargo.args(["-p", package]);
-    }
+    cargo.args(TARGETS);
     cargo.args(["--features", "conclave-raft/planted,conclave-client/planted"]);
     let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(output.status.success(), "the tests do not build with the feature `planted`");
