@@ -10,6 +10,7 @@ use conclave_raft::Consistency;
 
 use crate::edge::Edge;
 use crate::listener::ConnectionCount;
+use crate::metrics::append_apply_times;
 
 /// The content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -58,6 +59,7 @@ async fn metrics(State(http): State<Http>) -> Response {
     let status = edge.node().status();
     let leading = edge.leadership().leading;
     let clock = edge.node().deadlines().counters();
-    let text = edge.metrics().render(&status, leading, counts.value, clock, connections.get());
+    let mut text = edge.metrics().render(&status, leading, counts.value, clock, connections.get());
+    append_apply_times(&mut text, edge.node().apply_times());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod answer;
+mod apply_times;
 mod clock;
 mod codec;
 mod config;
@@ -43,6 +44,7 @@ mod watchdog;
 mod watcher;
 
 pub use answer::{Decided, LeaderHint, Leadership, NotLeader, ProposeError};
+pub use apply_times::ApplyTimes;
 pub use clock::{Clock, ManualClock, Moment, RealClock};
 pub use config::{Member, NodeConfig, Retention, Storage, Timing};
 pub use counters::ClockCounters;

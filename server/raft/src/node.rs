@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{Decided, LeaderHint, Leadership, ProposeError};
+use crate::apply_times::ApplyTimes;
 use crate::clock::Clock;
 use crate::config::{NodeConfig, Timing};
 use crate::deadlines::Deadlines;
@@ -219,6 +220,12 @@ impl Node {
     /// error nothing was proposed and the reply is dropped untold.
     pub fn propose_to(&self, command: Command, reply: Reply) -> Result<(), ProposeError> {
         self.inner.proposer.try_propose(&command, reply)
+    }
+
+    /// What held up apply so far, on this node.
+    #[must_use]
+    pub fn apply_times(&self) -> &ApplyTimes {
+        self.inner.view.apply_times()
     }
 
     /// Asks the machine. Keep the query short: apply waits meanwhile.

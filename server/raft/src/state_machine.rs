@@ -2,6 +2,7 @@
 //! the order of the log. It answers nobody by itself and decides nothing.
 
 use std::io;
+use std::time::Instant;
 
 use conclave_machine::{Context, Machine, Term};
 use futures::{Stream, StreamExt as _};
@@ -102,13 +103,17 @@ impl StateMachine {
     fn apply_batch(&self, term: Term, batch: &Batch) -> Result<Applied, codec::DecodeError> {
         let decoded = codec::decode_batch(&batch.payload)?;
         let context = Context { term, stamp_ms: decoded.stamp_ms };
+        let started = Instant::now();
         let mut machine = self.view.write();
         let apply = |command| {
             let mut events = Vec::new();
             let (revision, outcome) = machine.apply(&context, command, &mut events);
             AppliedCommand { revision, outcome, events }
         };
-        Ok(Applied { commands: decoded.commands.into_iter().map(apply).collect() })
+        let applied = Applied { commands: decoded.commands.into_iter().map(apply).collect() };
+        drop(machine);
+        self.view.apply_times().record(started.elapsed());
+        Ok(applied)
     }
 }
 
@@ -139,8 +144,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        let started = Instant::now();
+        let machine = self.view.look(Machine::clone);
+        self.view.apply_times().record(started.elapsed());
         SnapshotBuilder {
-            machine: self.view.look(Machine::clone),
+            machine,
             later: planted("snapshot is not one cut").then(|| self.view.clone()),
             meta: SnapshotMeta {
                 last_log_id: self.applied,

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use conclave_machine::Machine;
 use tokio::sync::watch;
 
+use crate::apply_times::ApplyTimes;
+
 /// A cheap handle; all clones are the same machine.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
@@ -16,11 +18,13 @@ struct Shared {
     machine: RwLock<Machine>,
     /// The term of the last applied entry.
     term: watch::Sender<u64>,
+    apply_times: ApplyTimes,
 }
 
 impl View {
     pub(crate) fn new(machine: Machine) -> Self {
-        let shared = Shared { machine: RwLock::new(machine), term: watch::Sender::new(0) };
+        let (machine, term) = (RwLock::new(machine), watch::Sender::new(0));
+        let shared = Shared { machine, term, apply_times: ApplyTimes::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -38,6 +42,11 @@ impl View {
     /// Everything up to an entry of this term is applied.
     pub(crate) fn applied_term(&self, term: u64) {
         self.shared.term.send_if_modified(|known| std::mem::replace(known, term) != term);
+    }
+
+    /// What held up apply so far.
+    pub(crate) fn apply_times(&self) -> &ApplyTimes {
+        &self.shared.apply_times
     }
 
     pub(crate) fn watch_term(&self) -> watch::Receiver<u64> {

@@ -117,6 +117,15 @@ async fn http_and_grpc_share_one_port() {
         assert!(body.lines().any(|line| line == sample), "no {sample:?} in\n{body}");
     }
     assert!(body.contains("# TYPE conclave_proposals_total counter"), "{body}");
+    assert!(body.contains("# TYPE conclave_apply_seconds histogram"), "{body}");
+    let number = |name: &str| {
+        let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|number| number.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {name}"))
+    };
+    let count = number("conclave_apply_seconds_count");
+    assert!(count >= 1.0, "the open of the session was applied: {body}");
+    assert!(number("conclave_apply_seconds_bucket{le=\"0.02\"}") <= count, "{body}");
+    assert_eq!(number("conclave_apply_seconds_bucket{le=\"+Inf\"}").to_bits(), count.to_bits());
     let (line, _) = get(&server, "/nothing").await;
     assert_eq!(line, "HTTP/1.1 404 Not Found");
     assert_eq!(health(&server, "").await, ServingStatus::Serving);
