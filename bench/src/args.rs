@@ -80,11 +80,41 @@ pub(crate) enum Command {
     Rw(LoadArgs),
     /// One semaphore with a permit for every fourth client
     Sem(LoadArgs),
+    /// All clients win and resign one election: hand-overs
+    Elect(LoadArgs),
+    #[command(flatten)]
+    Figures(Workload),
+    /// From the start of one node to its first grant
+    Start,
+    /// Everything that the table of targets needs, in about ten minutes, with the verdicts
+    Report(ReportArgs),
+    /// What `vacancy` starts and kills
+    #[command(hide = true)]
+    Stand(StandArgs),
     /// `own` and `one` beside etcd, ZooKeeper and Redis, where they are installed
     ///
     /// All run at the same time and are driven one after the other within each repetition. Their clients are at the leader and
     /// have a connection each, as ours.
     Compare(CompareArgs),
+}
+
+/// What is more than a closed loop, and needs a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Workload {
+    /// The process of an elected leader is killed: the time until the next candidate leads
+    Vacancy(VacancyArgs),
+    /// Release with few and with many waiters queued on one name
+    ///
+    /// Waiters share up to 20 sessions, a connection each.
+    Queue(QueueArgs),
+    /// Kill the leading node again and again: the longest time without a grant
+    Failover(FailoverArgs),
+    /// Sessions that only live, many to a connection: CPU, memory, and whether one was lost
+    Sessions(SessionsArgs),
+    /// A snapshot of a million held locks: whether apply pauses
+    Snapshot(SnapshotArgs),
+    /// A cluster that does nothing: CPU and memory
+    Idle,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -118,4 +148,88 @@ pub(crate) struct CompareArgs {
     /// What to compare, again and again: own:CLIENTS, own:CLIENTS:CONNECTIONS, or the same of one [default: six of them]
     #[arg(long, value_name = "SHAPE")]
     pub(crate) row: Vec<Shape>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) peers: PeerArgs,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct VacancyArgs {
+    /// Processes of leaders to kill
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) kills: u32,
+    /// TTL of their sessions
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    pub(crate) ttl: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StandArgs {
+    pub(crate) name: String,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) ttl: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct QueueArgs {
+    /// Lengths of the queue, comma separated; the last is compared to the first
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "10,10000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) waiters: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FailoverArgs {
+    /// Kills of the leader
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) kills: u32,
+    /// Clients that lock and unlock meanwhile, a session each
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) clients: u32,
+}
+
+/// How sessions say that they live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeptAlive {
+    /// A stream each, many to a connection.
+    Stream,
+    /// A unary call each time.
+    Unary,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SessionsArgs {
+    /// Sessions
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// How they say that they live
+    #[arg(long, value_enum, value_name = "HOW", default_value = "stream")]
+    pub(crate) by: KeptAlive,
+    /// Their TTL
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub(crate) ttl: Duration,
+    /// Time between two keepalives [default: a fifth of the TTL by stream, as the client crate; half of it by unary calls]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) every: Option<Duration>,
+}
+
+impl SessionsArgs {
+    pub(crate) fn every(&self) -> Duration {
+        self.every.unwrap_or(match self.by {
+            KeptAlive::Stream => self.ttl / 5,
+            KeptAlive::Unary => self.ttl / 2,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SnapshotArgs {
+    /// Sessions
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) sessions: u32,
+    /// Locks that each of them holds
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) locks: u32,
 }

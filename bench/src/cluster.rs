@@ -56,6 +56,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// `kill -9` to the node that leads; answers which one.
+    pub(crate) async fn kill_leader(&mut self) -> Result<usize, Failure> {
+        let status = self.settled().await?;
+        let leads = |node: &usize| status.leader.as_ref() == Some(&name(*node));
+        let leader = (0..self.nodes.len()).find(leads);
+        let leader = leader.ok_or_else(|| Failure::new("the leader is none of the nodes", ""))?;
+        // Dropped is killed.
+        self.nodes[leader] = None;
+        Ok(leader)
+    }
+
     /// The running ones.
     pub(crate) fn processes(&self) -> Vec<&Process> {
         self.nodes.iter().flatten().collect()

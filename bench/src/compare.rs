@@ -174,6 +174,20 @@ impl Comparison {
         }
         draw(&table)
     }
+
+    /// The ratio of cycles to that peer, if it was measured.
+    pub(crate) fn ratio(&self, shape: Shape, peer: &str) -> Option<&Ratio> {
+        self.ratios.iter().find(|ratio| {
+            ratio.peer == peer
+                && (ratio.workload.as_str(), ratio.clients, ratio.sessions)
+                    == (shape.work.name(), shape.clients, shape.sessions)
+        })
+    }
+
+    /// Our own row of that shape.
+    pub(crate) fn row(&self, shape: Shape) -> Option<&Row> {
+        self.rows.iter().find(|row| row.system == "conclave" && row.is(shape))
+    }
 }
 
 #[cfg(test)]

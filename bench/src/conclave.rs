@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use conclave_client::{Client, Error, Mutex, RwLock, Semaphore, Session};
+use conclave_client::{Client, Election, Error, Mutex, RwLock, Semaphore, Session};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
@@ -23,6 +23,7 @@ pub(crate) enum ConclaveWorker {
     Mutex(Mutex),
     ReadWrite { lock: RwLock, cycles: u64 },
     Permit(Semaphore),
+    Leadership(Election),
 }
 
 impl Worker for ConclaveWorker {
@@ -44,6 +45,7 @@ impl ConclaveWorker {
                 }
             }
             Self::Permit(semaphore) => semaphore.acquire().await?.release().await,
+            Self::Leadership(election) => election.campaign().await?.resign().await,
         }
     }
 }
@@ -72,6 +74,7 @@ pub(crate) async fn measure(
                 let limit = (shape.clients / CLIENTS_A_PERMIT).max(1);
                 ConclaveWorker::Permit(session.semaphore(&run_name, limit))
             }
+            Work::Elect => ConclaveWorker::Leadership(session.election(&run_name)),
         }
     });
     let load = run(workers.collect(), times, servers).await;

@@ -54,6 +54,11 @@ impl Circumstances {
         })
     }
 
+    /// Before anything was started.
+    pub(crate) const fn load_average(&self) -> f64 {
+        self.load_average
+    }
+
     pub(crate) fn line(&self) -> String {
         let fsync = self.fsync_us.map_or_else(
             || "fsync not probed".to_owned(),
@@ -81,7 +86,7 @@ pub(crate) fn data_folder(parent: Option<&Path>) -> Result<tempfile::TempDir, Fa
     made.map_err(|error| Failure::of(&shown.to_string(), error))
 }
 
-pub(crate) fn load_average() -> f64 {
+fn load_average() -> f64 {
     let text = read("/proc/loadavg");
     text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
 }

@@ -5,14 +5,18 @@ mod cluster;
 mod compare;
 mod conclave;
 mod failure;
+mod figures;
 mod load;
 mod machine;
 mod peers;
 mod process;
 mod progress;
+mod report;
 mod rows;
 mod shape;
 mod stage;
+mod wire;
+mod workloads;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -20,12 +24,16 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use serde::Serialize;
 
-use crate::args::{Arguments, Command, Format, Global, LoadArgs};
+use crate::args::{Arguments, Command, Format, Global, LoadArgs, Workload};
 use crate::compare::Comparison;
 use crate::failure::Failure;
+use crate::figures::{Figures, Findings};
+use crate::machine::Circumstances;
+use crate::report::Report;
 use crate::rows::{Document, Row};
 use crate::shape::{Shape, Work};
 use crate::stage::Stage;
+use crate::workloads::{failover, idle, queue, sessions, snapshot, start, vacancy};
 
 // Servers are started from the main thread and end with it: see `process`.
 #[tokio::main]
@@ -47,13 +55,50 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::One(load) => closed_loop(&global, Work::One, load).await,
         Command::Rw(load) => closed_loop(&global, Work::Rw, load).await,
         Command::Sem(load) => closed_loop(&global, Work::Sem, load).await,
+        Command::Elect(load) => closed_loop(&global, Work::Elect, load).await,
         Command::Compare(args) => {
             let shapes = if args.row.is_empty() { compare::SHAPES.to_vec() } else { args.row };
             let comparison = compare::compare(&global, &args.peers, &shapes).await?;
             print(global.output, &comparison, Comparison::table)?;
             all_did_something(&comparison.rows)
         }
+        Command::Report(args) => {
+            let report = report::report(&global, &args).await?;
+            progress::over();
+            print(global.output, &report, Report::table)?;
+            all_did_something(&report.comparison.rows)
+        }
+        Command::Start => {
+            let machine = Circumstances::look(global.commit.as_deref(), None)?;
+            let (binary, folder) = (stage::binary(&global)?, global.data_dir.as_deref());
+            let figures = start::start(&binary, folder, global.repetitions).await?;
+            show(&global, "start", machine, figures)
+        }
+        Command::Stand(args) => vacancy::stand(&global.endpoint, &args).await,
+        Command::Figures(workload) => figures(&global, workload).await,
     }
+}
+
+/// The workloads that need a stage and find figures.
+async fn figures(global: &Global, workload: Workload) -> Result<(), Failure> {
+    let mut stage = Stage::set(global).await?;
+    let times = global.times();
+    let (name, figures) = match workload {
+        Workload::Vacancy(args) => ("vacancy", vacancy::vacancy(&stage, &args).await?),
+        Workload::Queue(args) => {
+            let (client, lengths) = (&stage.client, &args.waiters);
+            ("queue", queue::queue(client, lengths, global.repetitions, times).await?)
+        }
+        Workload::Failover(args) => {
+            ("failover", failover::failover(&mut stage, args.kills, args.clients).await?)
+        }
+        Workload::Sessions(args) => {
+            ("sessions", sessions::sessions(&stage, &args, times.measured).await?)
+        }
+        Workload::Snapshot(args) => ("snapshot", snapshot::snapshot(&stage, &args).await?),
+        Workload::Idle => ("idle", idle::idle(&stage, times.measured).await?),
+    };
+    show(global, name, stage.circumstances, figures)
 }
 
 async fn closed_loop(global: &Global, work: Work, args: LoadArgs) -> Result<(), Failure> {
@@ -70,6 +115,17 @@ async fn closed_loop(global: &Global, work: Work, args: LoadArgs) -> Result<(), 
     let document = Document { machine: stage.circumstances, rows: vec![row] };
     print(global.output, &document, Document::table)?;
     all_did_something(&document.rows)
+}
+
+fn show(
+    global: &Global,
+    workload: &str,
+    machine: Circumstances,
+    figures: Figures,
+) -> Result<(), Failure> {
+    progress::over();
+    let findings = Findings { machine, workload: workload.to_owned(), figures };
+    print(global.output, &findings, Findings::table)
 }
 
 /// A row without a cycle is no result.

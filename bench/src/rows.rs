@@ -112,6 +112,11 @@ impl Row {
         self.p99_us = median(all().map(|each| each.p99_us));
     }
 
+    pub(crate) fn is(&self, shape: Shape) -> bool {
+        (self.workload.as_str(), self.clients, self.sessions)
+            == (shape.work.name(), shape.clients, shape.sessions)
+    }
+
     fn cells(&self) -> [String; 10] {
         let spread = |figure: fn(&Repetition) -> f64| {
             let low = self.repetitions.iter().map(figure).fold(f64::INFINITY, f64::min);

@@ -13,6 +13,8 @@ pub(crate) enum Work {
     Rw,
     /// Take and give back one permit of a semaphore that has a quarter of what is wanted.
     Sem,
+    /// Win and resign one election that all stand in.
+    Elect,
 }
 
 impl Work {
@@ -22,6 +24,7 @@ impl Work {
             Self::One => "one",
             Self::Rw => "rw",
             Self::Sem => "sem",
+            Self::Elect => "elect",
         }
     }
 }

@@ -10,8 +10,15 @@ use crate::failure::Failure;
 use crate::machine::{Circumstances, data_folder};
 use crate::process::Process;
 
+/// The node that leads.
+pub(crate) struct Leader {
+    pub(crate) name: String,
+    pub(crate) address: String,
+}
+
 pub(crate) struct Stage {
     pub(crate) client: Client,
+    pub(crate) endpoints: Vec<String>,
     pub(crate) circumstances: Circumstances,
     /// None: the cluster is not ours, so nothing is known of its processes.
     pub(crate) cluster: Option<Cluster>,
@@ -24,13 +31,25 @@ impl Stage {
         if !global.endpoint.is_empty() {
             let circumstances = Circumstances::look(commit, None)?;
             let client = client_of(&global.endpoint)?;
-            return Ok(Self { client, circumstances, cluster: None });
+            let endpoints = global.endpoint.clone();
+            return Ok(Self { client, endpoints, circumstances, cluster: None });
         }
         let folder = data_folder(global.data_dir.as_deref())?;
         let circumstances = Circumstances::look(commit, Some(folder.path()))?;
         let cluster = Cluster::start(&binary(global)?, folder).await?;
-        let client = client_of(&cluster.endpoints())?;
-        Ok(Self { client, circumstances, cluster: Some(cluster) })
+        let endpoints = cluster.endpoints();
+        let client = client_of(&endpoints)?;
+        Ok(Self { client, endpoints, circumstances, cluster: Some(cluster) })
+    }
+
+    /// Who leads, and where it is reached.
+    pub(crate) async fn leader(&self) -> Result<Leader, Failure> {
+        let status = self.client.admin().status().await;
+        let status = status.map_err(|error| Failure::of("the status", error))?;
+        match (status.leader, status.leader_address) {
+            (Some(name), Some(address)) => Ok(Leader { name, address }),
+            _ => Err(Failure::new("the cluster has no leader", "see `conclave status`")),
+        }
     }
 
     /// The servers that were started here.
@@ -39,7 +58,7 @@ impl Stage {
     }
 }
 
-fn client_of(endpoints: &[String]) -> Result<Client, Failure> {
+pub(crate) fn client_of(endpoints: &[String]) -> Result<Client, Failure> {
     Client::connect(endpoints).map_err(|error| {
         Failure::new(error.to_string(), "name one endpoint or more as HOST:PORT,HOST:PORT")
     })

@@ -49,6 +49,24 @@ fn a_second_of_own_locks_on_three_nodes() {
 }
 
 #[test]
+fn a_queue_is_handed_over_however_long_it_is() {
+    let short = ["--seconds", "1", "--warm-up", "200ms", "--repetitions", "1"];
+    let (content, json, errors) = bench(&[&["queue", "--waiters", "2,40"], &short[..]].concat());
+    assert!(content, "{errors}\n{json:#}");
+    assert_eq!(json["workload"], "queue");
+    let figures = json["figures"].as_array().expect("a list");
+    let figure = |name: &str| {
+        let found = figures.iter().find(|figure| figure["name"] == name);
+        found.and_then(|figure| figure["value"].as_f64()).unwrap_or_else(|| panic!("{figures:#?}"))
+    };
+    for length in [2, 40] {
+        assert!(figure(&format!("hand_overs_with_{length}_waiters")) > 1.0, "{figures:#?}");
+        assert!(figure(&format!("release_p50_with_{length}_waiters")) > 0.1, "{figures:#?}");
+    }
+    assert!(figure("hand_overs_40_to_2") > 0.0, "{figures:#?}");
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let (content, _, errors) = bench(&["own", "--data-dir", "/nowhere/at/all"]);
     assert!(!content);

@@ -102,7 +102,7 @@ impl Etcd {
             let name = match shape.work {
                 Work::Own => format!("bench/{}/{number}", self.runs),
                 Work::One => format!("bench/{}", self.runs),
-                Work::Rw | Work::Sem => {
+                Work::Rw | Work::Sem | Work::Elect => {
                     return Err(Failure::new("etcd's lock service has mutexes only", ""));
                 }
             };

@@ -79,7 +79,7 @@ impl Redis {
             let name = match shape.work {
                 Work::Own => format!("bench/{}/{number}", self.runs),
                 Work::One => format!("bench/{}", self.runs),
-                Work::Rw | Work::Sem => {
+                Work::Rw | Work::Sem | Work::Elect => {
                     return Err(Failure::new("the lock of Redis is a mutex only", ""));
                 }
             };

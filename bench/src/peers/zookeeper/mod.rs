@@ -91,7 +91,7 @@ impl ZooKeeper {
             let parent = match shape.work {
                 Work::Own => format!("{all}/{number}"),
                 Work::One => all.clone(),
-                Work::Rw | Work::Sem => {
+                Work::Rw | Work::Sem | Work::Elect => {
                     return Err(Failure::new("only its recipe of a mutex is measured", ""));
                 }
             };
