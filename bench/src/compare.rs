@@ -1,11 +1,14 @@
 //! The comparison: every system that is there, one after the other within each repetition, so that the mood of the machine is
 //! the same for all; ratios are those of one repetition.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::args::{Global, PeerArgs};
 use crate::conclave;
 use crate::failure::Failure;
+use crate::load::Times;
 use crate::machine::Circumstances;
 use crate::peers::{self, Peer};
 use crate::progress;
@@ -93,6 +96,8 @@ async fn measure_all(
             if peer.shares_connections() { row } else { row.with_a_connection_each() }
         }));
     }
+    progress::say("every system is driven once, which does not count");
+    warm_up(stage, peers).await?;
     let systems = peers.len() + 1;
     for number in 1..=global.repetitions {
         for (place, shape) in shapes.iter().enumerate() {
@@ -110,6 +115,17 @@ async fn measure_all(
     Ok(rows)
 }
 
+/// A system that just started is slow for reasons of its own: a Java machine compiles, followers of all kinds catch up.
+async fn warm_up(stage: &Stage, peers: &mut [Peer]) -> Result<(), Failure> {
+    let shape = Shape::separate(Work::Own, 16);
+    let times = Times { warm_up: Duration::ZERO, measured: Duration::from_secs(4) };
+    conclave::measure(&stage.client, &[], shape, times).await?;
+    for peer in peers {
+        peer.measure(shape, times).await?;
+    }
+    Ok(())
+}
+
 fn ratios(rows: &[Row]) -> Vec<Ratio> {
     let alike = |one: &Row, other: &Row| {
         (&one.workload, one.clients, one.sessions)
@@ -121,7 +137,8 @@ fn ratios(rows: &[Row]) -> Vec<Ratio> {
             let ratio = |figure: fn(&Repetition) -> f64| {
                 let pairs = ours.repetitions.iter().zip(&theirs.repetitions);
                 let of_each = pairs.map(|(ours, theirs)| figure(ours) / figure(theirs));
-                (median(of_each) * 100.0).round() / 100.0
+                // Of a repetition in which one of them did nothing there is none; that row is an error anyhow.
+                (median(of_each.filter(|ratio| ratio.is_finite())) * 100.0).round() / 100.0
             };
             found.push(Ratio {
                 workload: ours.workload.clone(),
