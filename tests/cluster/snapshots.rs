@@ -282,7 +282,7 @@ fn a_node_whose_snapshots_rotted_serves_the_older_one_or_says_how_it_comes_back(
     assert_eq!(code, 1, "{said}");
     let words = ["no snapshot in ", "the snapshot store "];
     assert!(words.iter().any(|word| said.contains(word)), "{said}");
-    assert!(said.contains("join again"), "{said}");
+    assert!(said.contains("start it with --join"), "{said}");
     assert_eq!(run(&cluster, &["register", "get", "kept"]), "the last word of all");
 }
 

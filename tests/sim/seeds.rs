@@ -169,10 +169,11 @@ fn say(reports: &[Report], took: Duration) {
         total(reports, |r| r.grants),
     );
     println!(
-        "unsynced writes lost: {}, nodes that ended: {}, expiries: {}, snapshots: {}, states compared: {}, turns in which a \
+        "unsynced writes lost: {}, nodes that ended: {} ({} by openraft#2116), expiries: {}, snapshots: {}, states compared: {}, turns in which a \
          way was cut for something sent: {}",
         effects(|e| e.unsynced_writes_lost),
         effects(|e| e.nodes_that_ended),
+        effects(|e| e.nodes_overtaken),
         effects(|e| e.expiries),
         effects(|e| e.snapshots),
         effects(|e| e.comparisons),

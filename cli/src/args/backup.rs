@@ -55,8 +55,7 @@ pub(crate) struct NewClusterArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  conclave snapshot restore today.backup --data-dir data/a --name a \\
-    --cluster a=10.0.0.1:7421,b=10.0.0.2:7421,c=10.0.0.3:7421
+  conclave snapshot restore today.backup --data-dir data/a --name a --cluster a=10.0.0.1:7421,b=10.0.0.2:7421,c=10.0.0.3:7421
   conclave snapshot restore today.backup --data-dir data/solo --name solo")]
 pub(crate) struct RestoreArgs {
     /// The backup
