@@ -22,8 +22,10 @@ pub(crate) fn of_steps(steps: &[Step], verdict: &mut Verdict) {
     let mut queue: Vec<Wait<'_>> = Vec::new();
     let mut met: BTreeSet<(SessionId, Seq)> = BTreeSet::new();
     for step in steps {
-        // A retry is told again what it got: that is no grant.
-        let is_new = step.session().zip(step.seq()).is_some_and(|call| met.insert(call));
+        // A retry is told again what it got: that is no grant. What was refused may leave its seq to another call.
+        let taken = matches!(step.outcome, Outcome::Queued { .. } | Outcome::Granted { .. });
+        let call = step.session().zip(step.seq()).filter(|_| taken);
+        let is_new = call.is_some_and(|call| met.insert(call));
         let newcomer = asked(step).filter(|_| is_new);
         for (granted, at, seq, token) in leave(&mut queue, step, newcomer) {
             verdict.judged(CHECK);

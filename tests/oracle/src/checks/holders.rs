@@ -63,8 +63,13 @@ impl Held {
             | Op::Complete { .. }
             | Op::Edit(_) => return,
         };
-        // Of the same seq the first body counts: another one is refused.
-        self.wanted.entry((call.key.id, call.seq)).or_insert(wanted);
+        // What was refused may leave its seq to another body; of a seq that stands, another body is refused.
+        match &step.outcome {
+            Outcome::Queued { .. } | Outcome::Granted { .. } => {
+                self.wanted.insert((call.key.id, call.seq), wanted);
+            }
+            _ => {}
+        }
         if let (Op::Adopt { token: old }, Outcome::Granted { token, .. }) =
             (&call.op, &step.outcome)
             && let Some(held) = self.holds.remove(old)

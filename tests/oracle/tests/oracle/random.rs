@@ -7,6 +7,7 @@ use conclave_oracle::{
     Answer, Asked, Call, Found, Heard, History, Log, Reading, Told, Watch, judge, note_text,
 };
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use crate::plain;
 use crate::stage::{STEP_US, Stage, who};
@@ -143,9 +144,14 @@ fn read(stage: &mut Stage, rng: &mut Rng, generator: &Generator) {
     });
 }
 
+/// The same cases each time; with `CONCLAVE_ORACLE_CASES` so many others.
 fn cases() -> ProptestConfig {
+    let more = std::env::var("CONCLAVE_ORACLE_CASES").ok().and_then(|cases| cases.parse().ok());
+    let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) };
     // Failures are told by their seed; no files beside the sources.
-    ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() }
+    let failure_persistence = None;
+    let cases = more.unwrap_or(24);
+    ProptestConfig { cases, rng_seed, failure_persistence, ..ProptestConfig::default() }
 }
 
 proptest! {
