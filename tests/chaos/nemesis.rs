@@ -270,7 +270,8 @@ impl Stage {
             1 => Weathers { back: stuck, ..Weathers::default() },
             _ => Weathers { there: stuck, back: stuck },
         };
-        let whose = rng.index(2);
+        // What is surely on its way: to a follower what the leader says, to the leader what clients say.
+        let whose = usize::from(node == self.cluster.leader());
         let before = self.pieces()[2];
         self.roads[node][whose].set(weathers);
         eventually("something is stuck", Duration::from_secs(20), || {
