@@ -158,6 +158,19 @@ fn demo(stage: &mut Stage) {
         (tokens.len() >= 2).then_some(())
     });
     stage.compose(&["rm", "--stop", "--force", "worker-1", "worker-2", "worker-3"]);
+
+    let leads = |stage: &Stage| {
+        let seen = inspect(stage, "demo/leader")?;
+        let [leader] = &seen["holders"].as_array()?[..] else { return None };
+        Some(leader["value"].as_str()?.to_owned())
+    };
+    let first = eventually("a candidate leads", Duration::from_secs(60), || leads(stage));
+    stage.compose(&["stop", &first]);
+    let second = eventually("the other one leads", Duration::from_secs(60), || {
+        leads(stage).filter(|leader| *leader != first)
+    });
+    assert!(["candidate-1", "candidate-2"].contains(&&*second), "{second}");
+    stage.compose(&["rm", "--stop", "--force", "candidate-1", "candidate-2"]);
 }
 
 /// What the cluster says of a name, asked from outside.
