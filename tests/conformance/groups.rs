@@ -57,10 +57,9 @@ async fn scenario_19_a_cancel_at_the_trip_harms_only_its_own_generation() {
     let _turn = together();
     let cluster = Cluster::start(3);
     let client = client(&cluster);
-    let mut parties = Vec::new();
-    for name in ["a", "b", "c"] {
-        parties.push(session(&client, name).await.barrier("round", 3));
-    }
+    let sessions =
+        [session(&client, "a").await, session(&client, "b").await, session(&client, "c").await];
+    let parties = sessions.each_ref().map(|session| session.barrier("round", 3));
     let (mut crossed, mut withdrew) = (0, 0);
     for round in 0..60u64 {
         let mut arrivals = JoinSet::new();
@@ -84,7 +83,10 @@ async fn scenario_19_a_cancel_at_the_trip_harms_only_its_own_generation() {
             }
             Err(_) => withdrew += 1,
         }
-        // Whether its withdrawal came first, only the cluster knows: then two still wait, and it arrives again.
+        // Whether its withdrawal came first, only the cluster knows: then two still wait, and it arrives again. What a session
+        // asks is decided in order: with this answer its arrival and its withdrawal are behind it.
+        let settled = sessions[1].mutex("settled").try_lock().await.expect("a lock of its own");
+        drop(settled);
         if passes.is_empty() && still_waits(&client, &mut arrivals).await {
             passes.push(parties[1].arrive_and_wait().await.expect("the third of three"));
         }
@@ -97,7 +99,7 @@ async fn scenario_19_a_cancel_at_the_trip_harms_only_its_own_generation() {
     assert!(crossed > 0 && withdrew > 0, "{crossed} passed, {withdrew} withdrew");
 }
 
-/// After a withdrawal: do the two others still wait? Settled once the barrier is gone or two stand there.
+/// After a withdrawal that was decided: do the two others still wait? Settled once the barrier is gone or two stand there.
 async fn still_waits(
     client: &conclave_client::Client,
     arrivals: &mut JoinSet<Result<conclave_client::BarrierPass, Error>>,
