@@ -76,7 +76,7 @@ impl Gate {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn wait(&self) -> Result<Version, Error> {
-        let passed = self.request.pass_forever(DEMAND).await?;
+        let passed = self.request.pass_open_forever(DEMAND).await?;
         Ok(Version::new(passed.version))
     }
 
@@ -88,7 +88,7 @@ impl Gate {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn wait_timeout(&self, time: Duration) -> Result<Option<Version>, Error> {
-        let passed = self.request.pass(DEMAND, self.request.until(time)?).await?;
+        let passed = self.request.pass_open(DEMAND, self.request.until(time)?).await?;
         Ok(passed.map(|passed| Version::new(passed.version)))
     }
 

@@ -117,7 +117,7 @@ impl Latch {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn wait(&self) -> Result<Version, Error> {
-        let passed = self.request.pass_forever(DEMAND).await?;
+        let passed = self.request.pass_open_forever(DEMAND).await?;
         Ok(Version::new(passed.version))
     }
 
@@ -130,7 +130,7 @@ impl Latch {
     /// Cancel safe.
     pub async fn wait_timeout(&self, time: Duration) -> Result<Option<Version>, Error> {
         let wait: WaitPlan = self.request.until(time)?;
-        let passed = self.request.pass(DEMAND, wait).await?;
+        let passed = self.request.pass_open(DEMAND, wait).await?;
         Ok(passed.map(|passed| Version::new(passed.version)))
     }
 

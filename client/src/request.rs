@@ -206,7 +206,28 @@ impl Request {
         }
     }
 
+    /// The same for what stays open once it is. A wait that ended while this client was away from its leader leaves no answer: it
+    /// is asked for anew, and finds open what let it pass.
+    pub(crate) async fn pass_open(
+        &self,
+        demand: Demand,
+        wait: WaitPlan,
+    ) -> Result<Option<v1::Passed>, Error> {
+        loop {
+            match self.pass(demand, wait).await {
+                Err(Error::Refused(Refusal::Gone)) => {}
+                answered => return answered,
+            }
+        }
+    }
+
     /// The same without an end.
+    pub(crate) async fn pass_open_forever(&self, demand: Demand) -> Result<v1::Passed, Error> {
+        let passed = self.pass_open(demand, WaitPlan::Forever).await?;
+        passed.ok_or_else(|| Refusal::unexpected().into())
+    }
+
+    /// As [`Self::pass`] without an end.
     pub(crate) async fn pass_forever(&self, demand: Demand) -> Result<v1::Passed, Error> {
         let passed = self.pass(demand, WaitPlan::Forever).await?;
         passed.ok_or_else(|| Refusal::unexpected().into())

@@ -49,6 +49,23 @@ async fn a_latch_is_counted_down_and_waited_for() {
     assert!(matches!(refused, Err(Error::Refused(Refusal::BelowZero { remaining: 1 }))));
 }
 
+/// The latch was done while nobody was attached to the wait: the cluster remembers the latch, not the wait.
+#[tokio::test]
+async fn a_wait_at_a_latch_whose_end_was_missed_is_asked_for_anew() {
+    let mut scene = Scene::open().await;
+    let latch = scene.session.latch("l");
+    let (waited, ()) = tokio::join!(latch.wait(), async {
+        let (_, first) = scene.stream.acquire().await;
+        let reason = "SEQ_GONE".to_owned();
+        let problem = v1::Problem { reason, message: String::new(), metadata: [].into() };
+        scene.stream.answer(first, 3, 0, v1::call_answer::Result::Problem(problem));
+        let (_, second) = scene.stream.acquire().await;
+        assert_ne!(second, first);
+        scene.stream.pass(second, 5, 5, 0);
+    });
+    assert_eq!(waited.expect("passed"), Version::new(5));
+}
+
 #[tokio::test]
 async fn a_gate_is_opened_and_passed() {
     let mut scene = Scene::open().await;
