@@ -50,7 +50,7 @@ async fn a_cluster_is_upgraded_one_node_at_a_time_under_load() {
     let output = load.wait_with_output().expect("a child");
     assert!(output.status.success(), "a client noticed: {}", errors(&output));
     let text: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(text["errors"].as_u64().unwrap_or(0), 0, "{text}");
+    assert_eq!(text["errors"], 0, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,6 @@ pub struct Effects {
     pub nodes_overtaken: u64,
     pub comparisons: u64,
     pub snapshots: u64,
-    pub leaders: u64,
     pub expiries: u64,
 }
 
