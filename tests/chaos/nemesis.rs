@@ -237,16 +237,16 @@ impl Stage {
         let offset = ["+3600", "-3600", "+86400"][rng.index(3)];
         let before = self.cluster.node(UNDER_FAKETIME).errors().len();
         fs::write(clock, format!("{offset}\n")).expect("a file");
-        // Its next line about the cluster carries the wrong time; a change of the leader makes it say one.
+        // Its next line about the cluster carries the wrong time; a change of the leader makes it say one. A line that
+        // was written a moment before the jump proves nothing.
         let leader = self.cluster.leader();
         self.cluster.kill(leader);
         self.cluster.restart(leader);
         self.cluster.leader();
-        let away = eventually("a line with the time of that node", END_MAX, || {
+        eventually("a line with a wrong time of that node", END_MAX, || {
             let said = self.cluster.node(UNDER_FAKETIME).errors().split_off(before);
-            said.lines().filter_map(seconds_away).next_back()
+            said.lines().filter_map(seconds_away).any(|away| away > 3000).then_some(())
         });
-        assert!(away > 3000, "the clock of the node is only {away} s away");
         format!("{offset} s on node {UNDER_FAKETIME}")
     }
 
