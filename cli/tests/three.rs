@@ -271,16 +271,9 @@ fn what_runs_waits_or_watches_goes_on_when_the_leader_is_killed() {
     assert_eq!(three.json(&["counter", "add", "total", "1"])["value"], 6);
     three.json(&["latch", "import", "--done"]);
     three.json(&["gate", "over", "--open"]);
-    let [latch, gate, barrier] = waiters;
-    [latch, gate].into_iter().for_each(ends_well);
-    // A generation that tripped leaves nothing behind: whoever waited for it must be attached to hear of it. Three hold, two are
-    // queued, one waits.
-    let new = three.cluster.leader();
-    eventually("all are at the new leader", PATIENCE, || {
-        (three.cluster.metric(new, "conclave_streams")? >= 6.0).then_some(())
-    });
+    // The one that waits may still be on its way to the new leader: it is told all the same.
     assert_eq!(three.code(&["barrier", "phase", "--parties", "2"]), Some(0));
-    ends_well(barrier);
+    waiters.into_iter().for_each(ends_well);
     for (name, token) in ["schema", "gpu", "scheduler"].into_iter().zip(&tokens) {
         let seen = three.json(&["inspect", name]);
         assert_eq!(&seen["holders"][0]["token"].to_string(), token, "{seen}");

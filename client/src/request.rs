@@ -206,8 +206,8 @@ impl Request {
         }
     }
 
-    /// The same for what stays open once it is. A wait that ended while this client was away from its leader leaves no answer: it
-    /// is asked for anew, and finds open what let it pass.
+    /// The same for what stays open once it is. The cluster remembers how the last waits of a session ended, but not of any number: one
+    /// that is forgotten is asked for anew, and finds open what let it pass.
     pub(crate) async fn pass_open(
         &self,
         demand: Demand,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use conclave_client::{Error, Refusal, Turn};
-use conclave_tests::{Cluster, Process, Signal, alone, eventually, together};
-use tokio::task::JoinSet;
+use conclave_client::{Client, Error, Refusal, Turn};
+use conclave_tests::{
+    Cluster, Process, Proxy, Signal, Weather, Weathers, alone, eventually, together,
+};
+use tokio::task::{JoinSet, block_in_place};
 
 use crate::support::{client, session, wait_for_queue};
 
@@ -50,6 +52,33 @@ async fn scenario_18_when_the_runner_dies_the_next_one_runs_and_all_others_get_i
         Turn::Done(value) => assert_eq!(value.as_text(), Some(&*expected)),
         Turn::Run(run) => panic!("it was done: {run:?}"),
     }
+}
+
+/// The news that the barrier tripped is lost with the connection, and the party had confirmed that it was queued.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_that_was_away_when_the_barrier_tripped_is_told_when_it_is_back() {
+    let _turn = together();
+    let cluster = Cluster::start(1);
+    let [first, second] = [7430, 7440].map(|port| format!("{}:{port}", cluster.host(0)));
+    let start = |road: &str| block_in_place(|| Proxy::start(road, &cluster.endpoint(0), 1));
+    let road = start(&first);
+    let away = session(&Client::connect([&*first, &*second]).unwrap(), "away").await;
+    let there = client(&cluster);
+    let other = session(&there, "other").await;
+
+    let party = away.barrier("round", 2);
+    let party = tokio::spawn(async move { party.arrive_and_wait().await });
+    wait_for_queue(&there, "round", 1).await;
+    // Says with this call that it heard the answer before.
+    assert_eq!(away.counter("calls").add(1).await.unwrap(), 1);
+    let cut = Weather { cut: true, ..Weather::default() };
+    road.set(Weathers { there: cut, back: cut });
+    let tripped = other.barrier("round", 2).arrive_and_wait().await.unwrap();
+    assert!(tripped.is_last);
+    drop(road);
+    let _another = start(&second);
+    let passed = party.await.unwrap().expect("it arrived, and all have passed");
+    assert_eq!((passed.generation, passed.index), (tripped.generation, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +130,7 @@ async fn scenario_19_a_cancel_at_the_trip_harms_only_its_own_generation() {
 
 /// After a withdrawal that was decided: do the two others still wait? Settled once the barrier is gone or two stand there.
 async fn still_waits(
-    client: &conclave_client::Client,
+    client: &Client,
     arrivals: &mut JoinSet<Result<conclave_client::BarrierPass, Error>>,
 ) -> bool {
     use conclave_client::Consistency;

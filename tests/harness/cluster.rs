@@ -123,7 +123,8 @@ impl Cluster {
             .join(",")
     }
 
-    fn host(&self, node: usize) -> String {
+    /// The loopback address that is this node's alone; other ports of it are free for a test.
+    pub fn host(&self, node: usize) -> String {
         if let Some(host) = &self.seats[node].host {
             return host.clone();
         }

@@ -166,7 +166,8 @@ pub(crate) fn digest(records: impl Iterator<Item = Record>) -> u64 {
         match &record {
             Record::Header(header) => hash.header(header),
             Record::Session(session) => hash.session(session),
-            Record::Window(window) => hash.window(window),
+            Record::Window(window) => hash.window(3, window),
+            Record::End(end) => hash.window(11, end),
             Record::Loss(loss) => hash.loss(loss),
             Record::Object(object) => hash.object(object),
             Record::ValuePart(part) => {
@@ -224,8 +225,8 @@ impl Fnv {
         self.numbers(&[u64::from(session.holds_len), u64::from(session.waits_len)]);
     }
 
-    fn window(&mut self, window: &WindowRecord) {
-        self.tag(3);
+    fn window(&mut self, tag: u8, window: &WindowRecord) {
+        self.tag(tag);
         self.number(window.seq.0);
         self.optional_number(window.fingerprint);
         match &window.answer {

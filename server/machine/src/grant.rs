@@ -143,7 +143,7 @@ impl Machine {
         };
         let waiting = self.waiting_behind(id, token);
         let session = self.sessions.edit(&id).expect("a waiter's session is alive");
-        session.window.settle(seq, Recorded::Granted { token });
+        session.window.granted(seq, Recorded::Granted { token });
         entry.events.insert(at, Event::Granted { session: id, seq, name, token, waiting });
     }
 

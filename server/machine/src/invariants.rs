@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use crate::demand::{Campaign, Demand, Items, Mode};
 use crate::ids::{Generation, Seq, SessionId, Token};
 use crate::limits::{
-    COUNT_KEYS_MAX, ITEMS_MAX, LOCK_DELAY_MS_MAX, LOSSES_MAX, MAX_HOLD_MS_MAX, PREEMPT_MS_MAX,
-    PROPOSAL_BYTES_MAX, QUIET_MS_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, TTL_MS_MAX, TTL_MS_MIN,
-    VALUE_BYTES_MAX, WINDOW_MAX,
+    COUNT_KEYS_MAX, ENDS_MAX, ITEMS_MAX, LOCK_DELAY_MS_MAX, LOSSES_MAX, MAX_HOLD_MS_MAX,
+    PREEMPT_MS_MAX, PROPOSAL_BYTES_MAX, QUIET_MS_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN,
+    TTL_MS_MAX, TTL_MS_MIN, VALUE_BYTES_MAX, WINDOW_MAX,
 };
 use crate::machine::Machine;
 use crate::name::Name;
@@ -135,7 +135,8 @@ impl Machine {
         if session.ended {
             ensure!(!session.holds.is_empty(), "it ended and holds nothing");
             ensure!(session.waits.is_empty(), "it ended and waits");
-            ensure!(session.window.len() == 0, "it ended and has a window");
+            let answers = session.window.len() + session.window.ends().len();
+            ensure!(answers == 0, "it ended and has a window");
             ensure!(session.losses.is_empty(), "it ended and has losses");
             ensure!(session.bound.is_empty(), "it ended and has registers");
         } else {
@@ -224,7 +225,27 @@ impl Machine {
         }
         for seq in session.waits.keys().chain(session.granted.keys()) {
             ensure!(*seq <= highest, "seq {seq} is above {highest}");
-            ensure!(*seq <= seen || window.get(*seq).is_some(), "seq {seq} was not recorded");
+            ensure!(*seq <= seen || window.is_recorded(*seq), "seq {seq} was not recorded");
+        }
+        self.check_ends(session)
+    }
+
+    fn check_ends(&self, session: &Session) -> Verdict {
+        let window = &session.window;
+        ensure!(window.ends().len() <= ENDS_MAX, "{} ends of waits", window.ends().len());
+        let highest = window.seen_through().max(window.seq_max());
+        for (seq, end) in window.ends() {
+            ensure!(seq <= highest, "the wait {seq} that ended is above {highest}");
+            let goes_on = session.waits.contains_key(&seq) || session.granted.contains_key(&seq);
+            ensure!(!goes_on, "the wait {seq} ended and goes on");
+            let ended = matches!(
+                end.answer,
+                Recorded::Passed(_) | Recorded::TimedOut { .. } | Recorded::Refused(_)
+            );
+            ensure!(ended, "the wait {seq} ended with {:?}", end.answer);
+            ensure!(end.fingerprint.is_some(), "the wait {seq} had no body");
+            let said = window.iter().find(|(of, _)| *of == seq);
+            ensure!(said.is_none_or(|(_, said)| said == end), "the wait {seq} ended twice");
         }
         Ok(())
     }

@@ -90,6 +90,8 @@ impl Machine {
         self.renew(entry, id);
         let held: BTreeSet<Token> = attach.held.into_iter().collect();
         let waiting: BTreeSet<Seq> = attach.waiting.into_iter().collect();
+        let heard = |seq| seq < attach.next_seq && !waiting.contains(&seq);
+        self.session_known(id).window.forget_ends(heard);
         let session = self.live(id).expect("it was authenticated");
         let unwanted_waits: Vec<Seq> = session
             .waits
@@ -154,7 +156,6 @@ impl Machine {
         session.epoch = Epoch(session.epoch.0 + 1);
         session.nonce = Some(resume.nonce);
         session.attach_number = 0;
-        session.window.forget();
         for hold in session.holds.values_mut() {
             if hold.state == HoldState::Held && !hold.unadopted {
                 alloc::sync::Arc::make_mut(hold).unadopted = true;
@@ -170,6 +171,7 @@ impl Machine {
         for seq in waits {
             self.end_wait_if_there(entry, id, seq, Recorded::Cancelled, WaitEnd::Fenced);
         }
+        self.session_known(id).window.forget();
     }
 
     pub(crate) fn close(

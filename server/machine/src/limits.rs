@@ -19,6 +19,9 @@ pub const LOCK_DELAY_MS_MAX: u64 = 10 * 60 * 1000;
 pub const MAX_HOLD_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 /// Outcomes a client has not yet confirmed: bounds the replay window of a session.
 pub const WINDOW_MAX: usize = 1024;
+/// Ends of waits (passed, failed, out of time) that a session remembers although its client may have confirmed that they were queued: what a client that is
+/// away from its leader can miss. A client that waits for more than that at a time may hear of the others that they are gone.
+pub const ENDS_MAX: usize = 32;
 /// Live sessions: about 1 KiB each.
 pub const SESSIONS_MAX: usize = 1_000_000;
 /// Objects that exist at one time.

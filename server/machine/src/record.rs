@@ -1,8 +1,8 @@
 //! The state as a stream of small records: what a snapshot stores and a new machine is rebuilt from.
 //!
 //! Canonical order: the header; each object by name, followed by the parts of its value and the keys it was counted by (in
-//! order); each session by id, followed by its window (by seq), its losses, its
-//! holds (by token) and its waits (by seq). Queues and holders follow from holds and waits.
+//! order); each session by id, followed by its window (by seq), the ends of its waits (as
+//! they ended), its losses, its holds (by token) and its waits (by seq). Queues and holders follow from holds and waits.
 //! No record comes near 64 KiB: whatever could is split into records of its own. The bytes are the business of `server/raft`.
 
 use alloc::boxed::Box;
@@ -15,8 +15,11 @@ use crate::outcome::{HoldState, Loss, Passed, Refusal};
 use crate::query::Statistics;
 use crate::value::Value;
 
-/// The meaning of the records, raised with each change of it. A machine refuses every other version.
-pub const RECORD_VERSION: u32 = 1;
+/// The meaning of the records, raised with each change of it. A machine reads its own version and all before it.
+///
+/// 1. As first written.
+/// 2. Ends of waits; before it there were none to remember.
+pub const RECORD_VERSION: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Record {
@@ -25,6 +28,8 @@ pub enum Record {
     Session(SessionRecord),
     /// What the session's last [`SessionRecord`] answers to a retried seq.
     Window(WindowRecord),
+    /// How a wait of the session's last [`SessionRecord`] ended; at most `ENDS_MAX` of a session.
+    End(WindowRecord),
     /// A loss of the last [`SessionRecord`].
     Loss(Loss),
     Object(ObjectRecord),
@@ -94,6 +99,8 @@ pub struct SessionRecord {
     pub ended: bool,
     /// Window records that follow.
     pub window_len: u32,
+    /// End records that follow.
+    pub ends_len: u32,
     /// Loss records that follow.
     pub losses_len: u32,
     /// Hold records that follow.
@@ -274,7 +281,7 @@ impl core::fmt::Display for RestoreError {
         match self {
             Self::NoHeader => f.write_str("the records do not begin with a header"),
             Self::WrongVersion { version } => {
-                write!(f, "records of version {version}, this machine reads {RECORD_VERSION}")
+                write!(f, "records of version {version}, this machine reads up to {RECORD_VERSION}")
             }
             Self::Misplaced { record } => write!(f, "a {record} record out of place"),
             Self::Duplicate { what } => write!(f, "the same {what} twice"),

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::iter;
 
 use crate::digest;
+use crate::ids::Seq;
 use crate::limits::VALUE_PART_BYTES;
 use crate::machine::Machine;
 use crate::name::Name;
@@ -16,6 +17,7 @@ use crate::record::{
 use crate::session::Session;
 use crate::state::State;
 use crate::value::Value;
+use crate::window::WindowEntry;
 
 impl Machine {
     /// The state as records in canonical order, header first, made one by one as they are asked for.
@@ -69,18 +71,24 @@ fn session_records(session: &Session) -> impl Iterator<Item = Record> + '_ {
         losses_counted: session.losses_counted,
         ended: session.ended,
         window_len: if forgets { 0 } else { session.window.len() as u32 },
+        ends_len: if forgets { 0 } else { session.window.ends().len() as u32 },
         losses_len: session.losses.len() as u32,
         holds_len: session.holds.len() as u32,
         waits_len: session.waits.len() as u32,
     };
-    let window = session.window.iter().filter(move |_| !forgets).map(|(seq, entry)| {
+    let answer = |(seq, entry): (Seq, &WindowEntry)| {
         let (fingerprint, answer) = (entry.fingerprint, entry.answer.clone());
-        Record::Window(WindowRecord { seq, fingerprint, answer })
-    });
+        WindowRecord { seq, fingerprint, answer }
+    };
+    let window = session.window.iter().filter(move |_| !forgets);
+    let window = window.map(move |entry| Record::Window(answer(entry)));
+    let ends = session.window.ends().filter(move |_| !forgets);
+    let ends = ends.map(move |entry| Record::End(answer(entry)));
     let losses = session.losses.iter().cloned().map(Record::Loss);
     let holds = session.holds.values().map(|hold| Record::Hold((**hold).clone()));
     let waits = session.waits.values().map(|wait| Record::Waiter((**wait).clone()));
-    iter::once(Record::Session(facts)).chain(window).chain(losses).chain(holds).chain(waits)
+    let answers = window.chain(ends).chain(losses);
+    iter::once(Record::Session(facts)).chain(answers).chain(holds).chain(waits)
 }
 
 fn object_records<'a>(name: &Name, object: &'a Object) -> impl Iterator<Item = Record> + 'a {

@@ -28,7 +28,7 @@ impl Machine {
         let Some(Record::Header(header)) = records.next() else {
             return Err(RestoreError::NoHeader);
         };
-        if header.version != RECORD_VERSION {
+        if !(1..=RECORD_VERSION).contains(&header.version) {
             return Err(RestoreError::WrongVersion { version: header.version });
         }
         let mut reader = Reader::new(&header);
@@ -40,6 +40,7 @@ impl Machine {
                 Record::CountKey(key) => reader.count_key(key)?,
                 Record::Session(session) => reader.session(session)?,
                 Record::Window(window) => reader.window(window)?,
+                Record::End(end) => reader.end(end)?,
                 Record::Loss(loss) => reader.loss(loss)?,
                 Record::Hold(hold) => reader.hold(hold)?,
                 Record::Waiter(waiter) => reader.waiter(waiter)?,
@@ -67,17 +68,26 @@ struct OpenObject {
 struct OpenSession {
     session: Session,
     window_left: u32,
+    ends_left: u32,
     losses_left: u32,
     holds_left: u32,
     waits_left: u32,
 }
 
 impl OpenSession {
+    /// Of those that come before holds and waits.
+    const fn answers_left(&self) -> u32 {
+        self.window_left.saturating_add(self.ends_left).saturating_add(self.losses_left)
+    }
+
+    /// Losses, holds or waits have come.
+    fn is_past_answers(&self) -> bool {
+        let Session { losses, holds, waits, .. } = &self.session;
+        !losses.is_empty() || !holds.is_empty() || !waits.is_empty()
+    }
+
     fn left(&self) -> u64 {
-        [self.window_left, self.losses_left, self.holds_left, self.waits_left]
-            .into_iter()
-            .map(u64::from)
-            .sum()
+        [self.answers_left(), self.holds_left, self.waits_left].into_iter().map(u64::from).sum()
     }
 }
 
@@ -178,6 +188,7 @@ impl Reader {
         self.close_session()?;
         self.session = Some(OpenSession {
             window_left: record.window_len,
+            ends_left: record.ends_len,
             losses_left: record.losses_len,
             holds_left: record.holds_len,
             waits_left: record.waits_len,
@@ -193,10 +204,10 @@ impl Reader {
     fn window(&mut self, record: WindowRecord) -> Result<(), RestoreError> {
         let open = self.open_session("window")?;
         let last = open.session.window.last_seq();
-        if !open.session.losses.is_empty() || !open.session.holds.is_empty() {
+        if open.session.window.ends().len() > 0 || open.is_past_answers() {
             return misplaced("window");
         }
-        if !open.session.waits.is_empty() || last > Some(record.seq) {
+        if last > Some(record.seq) {
             return misplaced("window");
         }
         if last == Some(record.seq) {
@@ -208,9 +219,24 @@ impl Reader {
         Ok(())
     }
 
+    fn end(&mut self, record: WindowRecord) -> Result<(), RestoreError> {
+        let open = self.open_session("end")?;
+        if open.window_left > 0 || open.is_past_answers() {
+            return misplaced("end");
+        }
+        let window = &mut open.session.window;
+        if window.ends().any(|(seq, _)| seq == record.seq) {
+            return Err(RestoreError::Duplicate { what: "seq" });
+        }
+        take_one(&mut open.ends_left, "end")?;
+        let entry = WindowEntry { fingerprint: record.fingerprint, answer: record.answer };
+        window.restore_end(record.seq, entry);
+        Ok(())
+    }
+
     fn loss(&mut self, loss: Loss) -> Result<(), RestoreError> {
         let open = self.open_session("loss")?;
-        let early = open.window_left > 0;
+        let early = open.window_left > 0 || open.ends_left > 0;
         if early || !open.session.holds.is_empty() || !open.session.waits.is_empty() {
             return misplaced("loss");
         }
@@ -222,7 +248,7 @@ impl Reader {
     fn hold(&mut self, hold: HoldRecord) -> Result<(), RestoreError> {
         let open = self.open_session("hold")?;
         let last = open.session.holds.last_key_value().map(|(token, _)| *token);
-        let early = open.window_left + open.losses_left > 0;
+        let early = open.answers_left() > 0;
         if early || !open.session.waits.is_empty() || last > Some(hold.token) {
             return misplaced("hold");
         }
@@ -254,7 +280,7 @@ impl Reader {
     fn waiter(&mut self, waiter: WaiterRecord) -> Result<(), RestoreError> {
         let open = self.open_session("waiter")?;
         let last = open.session.waits.last_key_value().map(|(seq, _)| *seq);
-        let early = open.window_left + open.losses_left + open.holds_left > 0;
+        let early = open.answers_left() > 0 || open.holds_left > 0;
         if early || last > Some(waiter.seq) {
             return misplaced("waiter");
         }
@@ -286,8 +312,9 @@ impl Reader {
         let left = open.left();
         let mut session = open.session;
         if left > 0 {
-            let found = session.window.len() + session.losses.len();
-            let found = (found + session.holds.len() + session.waits.len()) as u64;
+            let found = session.window.len() + session.window.ends().len();
+            let found =
+                (found + session.losses.len() + session.holds.len() + session.waits.len()) as u64;
             let what = "records of a session";
             return Err(RestoreError::Incomplete { what, announced: found + left, found });
         }

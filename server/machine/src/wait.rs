@@ -180,14 +180,14 @@ impl WaiterRecord {
 }
 
 impl Session {
-    /// What a wait of this session became: remembered if its client has not seen the seq yet.
+    /// What a wait of this session became, other than a hold.
     pub(crate) fn waits_no_more(
         &mut self,
         seq: Seq,
         became: Recorded,
     ) -> Option<Arc<WaiterRecord>> {
         let wait = self.waits.remove(&seq)?;
-        self.window.settle(seq, became);
+        self.window.ended(seq, wait.fingerprint, became);
         Some(wait)
     }
 }

@@ -1,10 +1,10 @@
 //! The replay window of a session: the answers that its client has not seen yet, so that a retry is answered and never
 //! run again. What is recorded and what is not stands in RULES.md.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::ids::Seq;
-use crate::limits::WINDOW_MAX;
+use crate::limits::{ENDS_MAX, WINDOW_MAX};
 use crate::record::Recorded;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub(crate) struct WindowEntry {
 pub(crate) struct Window {
     /// Only seqs above `seen_through`.
     entries: BTreeMap<Seq, WindowEntry>,
+    /// How the last waits passed, failed or ran out of time, the latest at the back. Beside the entries, since a client confirms a seq when it
+    /// hears that it was queued, and may be away when the wait ends: it asks again, and must not be told that nobody knows.
+    ends: VecDeque<(Seq, WindowEntry)>,
     /// Zero: nothing was seen.
     seen_through: Seq,
     /// Zero: nothing was recorded.
@@ -26,7 +29,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(seen_through: Seq, seq_max: Seq) -> Self {
-        Self { entries: BTreeMap::new(), seen_through, seq_max }
+        Self { entries: BTreeMap::new(), ends: VecDeque::new(), seen_through, seq_max }
     }
 
     pub(crate) const fn seen_through(&self) -> Seq {
@@ -46,11 +49,25 @@ impl Window {
     }
 
     pub(crate) fn get(&self, seq: Seq) -> Option<&WindowEntry> {
-        self.entries.get(&seq)
+        self.entries.get(&seq).or_else(|| self.end(seq))
+    }
+
+    fn end(&self, seq: Seq) -> Option<&WindowEntry> {
+        self.ends.iter().find(|(of, _)| *of == seq).map(|(_, end)| end)
+    }
+
+    /// Not confirmed yet.
+    pub(crate) fn is_recorded(&self, seq: Seq) -> bool {
+        self.entries.contains_key(&seq)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Seq, &WindowEntry)> {
         self.entries.iter().map(|(seq, entry)| (*seq, entry))
+    }
+
+    /// In the order in which they ended.
+    pub(crate) fn ends(&self) -> impl ExactSizeIterator<Item = (Seq, &WindowEntry)> {
+        self.ends.iter().map(|(seq, entry)| (*seq, entry))
     }
 
     /// The client saw everything up to and with `seq`; it never unsees anything.
@@ -83,16 +100,41 @@ impl Window {
         self.entries.last_key_value().map(|(seq, _)| *seq)
     }
 
-    /// What a wait became; nothing is recorded for a seq that the client has seen.
-    pub(crate) fn settle(&mut self, seq: Seq, answer: Recorded) {
+    /// A wait was granted. From here on the hold answers for it.
+    pub(crate) fn granted(&mut self, seq: Seq, answer: Recorded) {
         if let Some(entry) = self.entries.get_mut(&seq) {
             entry.answer = answer;
         }
     }
 
+    /// A wait ended without a grant. What its own client did to it (cancelled) is nothing to be remembered for it.
+    pub(crate) fn ended(&mut self, seq: Seq, fingerprint: u64, answer: Recorded) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.answer = answer.clone();
+        }
+        if answer == Recorded::Cancelled {
+            return;
+        }
+        if self.ends.len() == ENDS_MAX {
+            self.ends.pop_front();
+        }
+        self.restore_end(seq, WindowEntry { fingerprint: Some(fingerprint), answer });
+    }
+
+    /// Puts back what a snapshot remembers.
+    pub(crate) fn restore_end(&mut self, seq: Seq, entry: WindowEntry) {
+        self.ends.push_back((seq, entry));
+    }
+
+    /// The client says what it still waits for: it has heard how everything else ended.
+    pub(crate) fn forget_ends(&mut self, heard: impl Fn(Seq) -> bool) {
+        self.ends.retain(|(seq, _)| !heard(*seq));
+    }
+
     /// The client that could ask for these answers is fenced out: its seqs are all over.
     pub(crate) fn forget(&mut self) {
         self.entries.clear();
+        self.ends.clear();
         self.seen_through = self.seen_through.max(self.seq_max);
     }
 

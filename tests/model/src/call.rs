@@ -2,10 +2,11 @@
 
 use conclave_machine::{
     Acquire, Call, Invalid, Limit, Op, Outcome, Refusal, Seq, SessionId, SessionKey, WaitEnd,
-    limits::WINDOW_MAX,
+    limits::{ENDS_MAX, WINDOW_MAX},
 };
 
 use crate::model::{Answer, Model};
+use crate::request::Wait;
 use crate::valid::{SEQ_BEYOND, valid_op, valid_seq};
 
 impl Model {
@@ -61,7 +62,7 @@ impl Model {
 
     /// What a known seq asked for; `Some(None)`: it was cancelled before it was seen.
     fn body(&self, id: SessionId, seq: Seq) -> Option<Option<&Op>> {
-        let answered = self.find(id)?.answers.iter().find(|answer| answer.seq == seq);
+        let answered = self.find(id)?.answered(seq);
         let answered = answered.map(|answer| answer.body.as_ref());
         let waits = self.wait(id, seq);
         let holds = self.holds.iter().find(|hold| hold.is(id, seq));
@@ -91,6 +92,20 @@ impl Model {
         }
     }
 
+    /// A wait that leaves nothing to hold: its end is known for a while, also to a client that has confirmed that it was queued;
+    /// unless that client ended it.
+    pub(crate) fn ended_without_hold(&mut self, id: SessionId, wait: &Wait, outcome: Outcome) {
+        self.decided_later(id, wait.seq, outcome.clone());
+        let session = self.session_mut(id);
+        if session.ended || outcome == Outcome::Cancelled {
+            return;
+        }
+        let body = Some(wait.body.clone());
+        session.last_ends.push(Answer { seq: wait.seq, body, outcome });
+        let many = session.last_ends.len().saturating_sub(ENDS_MAX);
+        session.last_ends.drain(..many);
+    }
+
     /// What a known seq stands for now: its wait, its hold, or what was answered. A grant is answered again only as
     /// long as that hold is still one: not after it was released, lost or left behind by an earlier process.
     fn stands_for(&self, id: SessionId, seq: Seq) -> Option<Outcome> {
@@ -102,7 +117,7 @@ impl Model {
             return hold.is_own().then_some(Outcome::Granted { token: hold.token, waiting });
         }
         let session = self.live(id)?;
-        let answer = session.answers.iter().find(|answer| answer.seq == seq)?;
+        let answer = session.answered(seq)?;
         match &answer.outcome {
             Outcome::Granted { .. } => None,
             // Who holds it now, which may be nobody.

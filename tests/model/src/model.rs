@@ -69,9 +69,18 @@ pub(crate) struct Session {
     pub(crate) seq_max: Seq,
     /// What was answered and not yet seen, in order of answering.
     pub(crate) answers: Vec<Answer>,
+    /// How the last waits ended that were granted nothing, also of seqs that were seen.
+    pub(crate) last_ends: Vec<Answer>,
     pub(crate) losses: Vec<Loss>,
     /// How many losses were ever told; the next one has this number plus one.
     pub(crate) losses_told: u64,
+}
+
+impl Session {
+    /// What became of a seq, if that is known still.
+    pub(crate) fn answered(&self, seq: Seq) -> Option<&Answer> {
+        self.answers.iter().chain(&self.last_ends).find(|answer| answer.seq == seq)
+    }
 }
 
 #[derive(Debug, Clone)]

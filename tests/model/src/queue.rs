@@ -236,8 +236,8 @@ impl Model {
         let together = count(queue.len()) + u32::from(barrier);
         for (place, (session, seq)) in queue.into_iter().enumerate() {
             let passed = Passed { version, index: if barrier { count(place) } else { 0 } };
-            self.leave(session, seq);
-            self.decided_later(session, seq, Outcome::Passed(passed));
+            let wait = self.leave(session, seq);
+            self.ended_without_hold(session, &wait, Outcome::Passed(passed));
             self.events.push(Event::Passed { session, seq, name: name.clone(), passed });
         }
         self.object_mut(name).statistics.passes += u64::from(together);
@@ -294,7 +294,7 @@ impl Model {
                 | WaitEnd::Refused(_) => statistics.cancels += 1,
             }
         }
-        self.decided_later(session, seq, outcome);
+        self.ended_without_hold(session, &wait, outcome);
         self.events.push(Event::WaitEnded { session, seq, name: wait.name().clone(), end });
         self.break_barrier(wait.name().clone());
     }

@@ -44,6 +44,7 @@ impl Model {
             seen_through: Seq(0),
             seq_max: Seq(0),
             answers: Vec::new(),
+            last_ends: Vec::new(),
             losses: Vec::new(),
             losses_told: 0,
         });
@@ -66,6 +67,9 @@ impl Model {
             return Err(Refusal::Stale);
         }
         session.attach_number = attach.number;
+        session
+            .last_ends
+            .retain(|end| end.seq >= attach.next_seq || attach.waiting.contains(&end.seq));
         self.renew(id);
         let mut unclaimed = self.seqs_waiting(id);
         unclaimed.retain(|seq| *seq < attach.next_seq && !attach.waiting.contains(seq));
@@ -114,6 +118,7 @@ impl Model {
             self.session_mut(id).adoption = Some(set.generation);
         }
         self.end_waits(id, &self.seqs_waiting(id), &WaitEnd::Fenced);
+        self.session_mut(id).last_ends.clear();
         Ok(self.resumed(id))
     }
 
@@ -190,6 +195,7 @@ impl Model {
         session.ended = true;
         session.adoption = None;
         session.answers.clear();
+        session.last_ends.clear();
         session.losses.clear();
         self.end_waits(id, &self.seqs_waiting(id), &WaitEnd::SessionEnded(end.clone()));
         self.events.push(Event::SessionEnded { session: id, end: end.clone() });

@@ -16,7 +16,7 @@ fn size(record: &Record) -> usize {
     let text = match record {
         Record::Header(_) => 0,
         Record::Session(it) => it.name.as_str().len() + labels(&it.labels),
-        Record::Window(it) => answer(&it.answer),
+        Record::Window(it) | Record::End(it) => answer(&it.answer),
         Record::Loss(it) => it.name.as_str().len() + limits::TEXT_BYTES_MAX,
         Record::Object(it) => it.name.as_str().len(),
         Record::ValuePart(it) => it.len(),

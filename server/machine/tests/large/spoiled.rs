@@ -2,8 +2,8 @@
 
 use crate::rich::rich;
 use conclave_machine::{
-    Command, Context, Due, Generation, HoldState, Machine, Record, Recorded, RestoreError, Secret,
-    Seq, SessionId, StateRecord, Term, Token, Version,
+    Command, Context, Due, Generation, HoldState, Machine, RECORD_VERSION, Record, Recorded,
+    RestoreError, Secret, Seq, SessionId, StateRecord, Term, Token, Version,
 };
 
 #[test]
@@ -20,10 +20,10 @@ fn each_kind_of_bad_records_has_its_name() {
     assert_eq!(with(&|records| drop(records.remove(0))), RestoreError::NoHeader);
     let newer = with(&|records| {
         if let Record::Header(header) = &mut records[0] {
-            header.version = 2;
+            header.version = RECORD_VERSION + 1;
         }
     });
-    assert_eq!(newer, RestoreError::WrongVersion { version: 2 });
+    assert_eq!(newer, RestoreError::WrongVersion { version: RECORD_VERSION + 1 });
     let again = with(&|records| records.push(good[0].clone()));
     assert_eq!(again, RestoreError::Misplaced { record: "header" });
 
@@ -147,9 +147,10 @@ fn put(record: &mut Record, field: usize, value: u64) {
             8 => it.losses_counted = value,
             9 => it.window_len = value as u32,
             10 => it.losses_len = value as u32,
+            11 => it.ends_len = value as u32,
             _ => it.ended = !it.ended,
         },
-        Record::Window(it) => match field {
+        Record::Window(it) | Record::End(it) => match field {
             0 => it.seq.0 = value,
             1 | 2 => it.answer = Recorded::Granted { token: Token(value) },
             3 => it.answer = Recorded::Queued,

@@ -82,6 +82,16 @@ fn records_of_the_first_format_are_written_and_read_as_ever() {
 }
 
 #[test]
+fn records_of_the_second_format_are_written_and_read_as_ever() {
+    let samples = samples::records_since_2();
+    let encoded: Vec<_> =
+        samples.iter().map(|(name, record)| (*name, encode_record(record))).collect();
+    for (bytes, (name, record)) in golden("records-v2.txt", &encoded).iter().zip(samples) {
+        assert_eq!(decode_record(bytes).expect(name), record);
+    }
+}
+
+#[test]
 fn memberships_of_the_first_format_are_written_and_read_as_ever() {
     let samples = samples::memberships();
     let encoded: Vec<_> =

@@ -170,6 +170,7 @@ fn session() -> SessionRecord {
         losses_counted: 2,
         ended: false,
         window_len: 3,
+        ends_len: 0,
         losses_len: 1,
         holds_len: 2,
         waits_len: 4,
@@ -231,6 +232,7 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         adoption: None,
         ended: true,
         window_len: 0,
+        ends_len: 0,
         losses_len: 0,
         ..session()
     };
@@ -280,6 +282,14 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
     );
     records.extend(objects());
     records
+}
+
+/// What the second version of the records brought.
+pub(crate) fn records_since_2() -> Vec<(&'static str, Record)> {
+    let passed = Recorded::Passed(Passed { version: Version(300), index: 2 });
+    let Record::Window(end) = window(passed) else { unreachable!("made above") };
+    let session = SessionRecord { ends_len: 1, ..session() };
+    vec![("session-with-ends", Record::Session(session)), ("end", Record::End(end))]
 }
 
 fn windows() -> Vec<(&'static str, Record)> {

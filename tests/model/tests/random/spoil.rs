@@ -23,8 +23,11 @@ pub(crate) fn misplace(records: &[Record], rng: &mut Rng) -> Result<(), String> 
         }
         _ => {
             let next = (at + 1) % records.len();
-            if let (Record::ValuePart(_), Record::ValuePart(_)) = (&records[at], &records[next]) {
-                // Another value, which no record speaks against.
+            let pair = (&records[at], &records[next]);
+            if let (Record::ValuePart(_), Record::ValuePart(_)) | (Record::End(_), Record::End(_)) =
+                pair
+            {
+                // Another value, or waits that ended the other way round: no record speaks against it.
                 return Ok(());
             }
             spoilt.swap(at, next);
@@ -66,7 +69,7 @@ fn change(record: &mut Record, rng: &mut Rng) {
             _ => header.last_stamp_ms += 1,
         },
         Record::Session(session) => change_session(session, rng),
-        Record::Window(window) => match rng.below(3) {
+        Record::Window(window) | Record::End(window) => match rng.below(3) {
             0 => window.seq = Seq(window.seq.get() + 1_000),
             1 => window.answer = another_answer(&window.answer),
             _ => window.fingerprint = window.fingerprint.map_or(Some(1), |print| Some(print ^ 1)),

@@ -259,6 +259,7 @@ fn vary(record: Record, varied: Varied) -> Record {
             window_len: small,
             ..session
         }),
+        Record::End(end) => Record::End(WindowRecord { seq: Seq(n[0]), ..end }),
         Record::Window(window) => Record::Window(WindowRecord {
             seq: Seq(n[0]),
             fingerprint: window.fingerprint.map(|_| n[1]),
