@@ -109,7 +109,8 @@ async fn a_backup_of_three_nodes_begins_a_new_cluster_of_three() {
     let words = ["snapshot", "restore", text(&file), "--data-dir", text(&dir), "--cluster", &list];
     let second = run(&[&words[..], &["--name", "b"]].concat());
     assert!(errors(&second).contains("not the first of the list"), "{}", errors(&second));
-    let restored = json(&[&words[..], &["--name", "a", "-o", "json"]].concat());
+    let restored = json(&[&words[..], &["-o", "json"]].concat());
+    assert_eq!(restored["name"], "a");
     assert_ne!(restored["cluster_id"], saved["cluster_id"]);
     assert_eq!(restored["quiet_ms"].as_u64(), Some(QUIET.as_millis() as u64), "{restored}");
     let once_more = run(&[&words[..], &["--name", "a"]].concat());

@@ -55,7 +55,7 @@ pub(crate) struct NewClusterArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  conclave snapshot restore today.backup --data-dir data/a --name a --cluster a=10.0.0.1:7421,b=10.0.0.2:7421,c=10.0.0.3:7421
+  conclave snapshot restore today.backup --data-dir data/a --cluster a=10.0.0.1:7421,b=10.0.0.2:7421,c=10.0.0.3:7421
   conclave snapshot restore today.backup --data-dir data/solo --name solo")]
 pub(crate) struct RestoreArgs {
     /// The backup
@@ -64,9 +64,9 @@ pub(crate) struct RestoreArgs {
     /// Where the node's data goes; must be new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Name of the node that gets the state
-    #[arg(long, value_name = "NODE")]
-    pub(crate) name: String,
+    /// Name of the node that gets the state: the first by name of --cluster, so it need not be said with one
+    #[arg(long, value_name = "NODE", required_unless_present = "cluster")]
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) new: NewClusterArgs,
 }

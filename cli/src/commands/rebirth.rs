@@ -81,11 +81,14 @@ impl Show for Shown {
     }
 }
 
-fn new_cluster(name: &str, args: &NewClusterArgs) -> Result<NewCluster, Failure> {
+/// Without a name: that of the first node of the list, which is the only one that can begin.
+fn new_cluster(name: Option<&str>, args: &NewClusterArgs) -> Result<NewCluster, Failure> {
     let cluster = backup::cluster(args.cluster.as_deref().unwrap_or_default());
     let cluster =
         cluster.map_err(|error| Failure::new(code::USAGE, printable(&error.to_string()), ""))?;
-    Ok(NewCluster { name: name.to_owned(), cluster, now: args.now })
+    let name = name.or_else(|| cluster.iter().map(|member| member.name.as_str()).min());
+    let name = name.unwrap_or_default().to_owned();
+    Ok(NewCluster { name, cluster, now: args.now })
 }
 
 fn failure(error: &RebirthError) -> Failure {
@@ -93,17 +96,17 @@ fn failure(error: &RebirthError) -> Failure {
 }
 
 pub(crate) fn restore(global: &Global, args: &RestoreArgs) -> Result<u8, Failure> {
-    let new = new_cluster(&args.name, &args.new)?;
+    let new = new_cluster(args.name.as_deref(), &args.new)?;
     let checked = read(&args.file)?;
     let begun = backup::restore(checked, &args.data_dir, &new).map_err(|error| failure(&error))?;
-    output::print(global.output, &Shown::new(&begun, &args.name, &args.data_dir, &args.new))?;
+    output::print(global.output, &Shown::new(&begun, &new.name, &args.data_dir, &args.new))?;
     Ok(0)
 }
 
 pub(crate) fn recover(global: &Global, args: &RecoverArgs) -> Result<u8, Failure> {
     let survivor = Survivor::open(&args.data_dir).map_err(|error| failure(&error))?;
     let name = survivor.name().to_owned();
-    let new = new_cluster(&name, &args.new)?;
+    let new = new_cluster(Some(&name), &args.new)?;
     if !args.yes {
         confirm(&survivor)?;
     }
