@@ -167,9 +167,16 @@ fn a_lock_of_the_dead_that_nobody_gets_is_found() {
     history.take(&[asked(1, "b/1", 1, "long")]);
     let (held, found) = history.late("a", 5, 100);
     assert_eq!((held, found.len()), (1, 1), "{found:?}");
-    history.take(&[asked(6, "c/1", 1, "long"), granted(200, "c/1", 1, "long", 2, Share::Alone)]);
+    let late = 4_000_000_000;
+    history.take(&[asked(6, "c/1", 1, "long"), granted(late, "c/1", 1, "long", 2, Share::Alone)]);
     let (_, found) = history.late("a", 5, 100);
     assert!(found[0].contains("served"), "{found:?}");
     history.take(&[asked(6, "d/1", 1, "long"), granted(90, "d/1", 1, "long", 3, Share::Alone)]);
     assert_eq!(history.late("a", 5, 100).1, Vec::<String>::new());
+    // Who asks a moment before the time is over is served a moment behind it; and where nobody asked, nobody is late.
+    let mut history = History::default();
+    history.take(&dead);
+    assert_eq!(history.late("a", 5, 100), (1, Vec::new()));
+    history.take(&[asked(99, "e/1", 1, "long"), granted(101, "e/1", 1, "long", 2, Share::Alone)]);
+    assert_eq!(history.late("a", 5, 100), (1, Vec::new()));
 }

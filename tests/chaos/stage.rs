@@ -1,7 +1,7 @@
 //! The cluster and its clients, ready to be hurt.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -180,11 +180,12 @@ impl Stage {
                 client.name,
                 client.process.errors()
             );
-            let seen = fs::metadata(&client.history).expect("a history").size();
+            let mut history = File::open(&client.history).expect("a history");
+            history.seek(SeekFrom::End(0)).expect("a file");
+            let mut fresh = Vec::new();
             eventually("a client is granted something again", RECOVERY_MAX, || {
-                let bytes = fs::read(&client.history).expect("a history");
-                let fresh = String::from_utf8_lossy(&bytes[seen as usize..]).into_owned();
-                fresh.contains("\"Granted\"").then_some(())
+                history.read_to_end(&mut fresh).expect("a file");
+                String::from_utf8_lossy(&fresh).contains("\"Granted\"").then_some(())
             });
         }
     }
