@@ -54,11 +54,23 @@ pub(crate) struct History {
     wrote: Vec<(u64, u64, u64, u64)>,
     read: Vec<(u64, u64, u64, u64)>,
     passed: BTreeMap<u64, Vec<(u32, u32)>>,
+    /// Of each once: token and whether it was run by whom it was told.
+    results: BTreeMap<String, Vec<(u64, bool)>>,
+    latches: BTreeMap<String, LatchSeen>,
     pub(crate) stale_refused: u64,
     pub(crate) fenced: u64,
     pub(crate) unknown: u64,
     pub(crate) done: u64,
     wrong: Vec<String>,
+}
+
+/// What was seen of one latch.
+#[derive(Debug, Default)]
+struct LatchSeen {
+    /// What each one who counted down was told to be left.
+    remaining: Vec<u64>,
+    /// When somebody passed, and the count that it was made with.
+    passed: Vec<(u64, u64)>,
 }
 
 /// What is not finished yet of one task's operation.
@@ -67,7 +79,8 @@ struct Pending {
     name: String,
     asked: u64,
     queued: Option<u64>,
-    belief: Option<usize>,
+    /// One for each object that it is about.
+    beliefs: Vec<usize>,
     /// Which of the asks for this name.
     ask: usize,
 }
@@ -104,29 +117,21 @@ impl History {
             }
             Fact::Queued { op } => of(pending, task, *op).queued = Some(at),
             Fact::Granted { op, name, token, share } => {
-                let wait = of(pending, task, *op);
-                let Pending { asked, queued, .. } = *wait;
-                wait.belief = Some(self.beliefs.len());
-                self.beliefs.push(Belief {
-                    task: task.clone(),
-                    name: name.clone(),
-                    token: *token,
-                    share: *share,
-                    from: at,
-                    until: at,
-                    open: true,
-                });
-                let wait = Wait { asked, queued, granted: at, token: *token };
-                self.waits.entry(name.clone()).or_default().push(wait);
+                self.granted(line, of(pending, task, *op), *token, name, *share);
+            }
+            Fact::GrantedAll { op, token, shares } => {
+                for (name, share) in shares {
+                    self.granted(line, of(pending, task, *op), *token, name, *share);
+                }
             }
             Fact::Believed { op } => {
-                if let Some(belief) = of(pending, task, *op).belief {
-                    self.beliefs[belief].until = at;
+                for belief in &of(pending, task, *op).beliefs {
+                    self.beliefs[*belief].until = at;
                 }
             }
             Fact::Releasing { op } => {
-                if let Some(belief) = of(pending, task, *op).belief {
-                    self.beliefs[belief].open = false;
+                for belief in &of(pending, task, *op).beliefs {
+                    self.beliefs[*belief].open = false;
                 }
             }
             Fact::Released { .. } => self.done += 1,
@@ -153,9 +158,35 @@ impl History {
                 self.done += 1;
                 self.passed.entry(*generation).or_default().push((*index, *parties));
             }
+            Fact::Done { name, token, ran, .. } => {
+                self.done += 1;
+                self.results.entry(name.clone()).or_default().push((*token, *ran));
+            }
+            Fact::CountedDown { name, remaining, .. } => {
+                self.done += 1;
+                self.latches.entry(name.clone()).or_default().remaining.push(*remaining);
+            }
+            Fact::LetThrough { name, count, .. } => {
+                self.latches.entry(name.clone()).or_default().passed.push((at, *count));
+            }
             Fact::Wrong { what } => self.wrong.push(format!("{task}: {what}")),
             Fact::Over => {}
         }
+    }
+
+    fn granted(&mut self, line: &Line, to: &mut Pending, token: u64, name: &str, share: Share) {
+        to.beliefs.push(self.beliefs.len());
+        self.beliefs.push(Belief {
+            task: line.task.clone(),
+            name: name.to_owned(),
+            token,
+            share,
+            from: line.at,
+            until: line.at,
+            open: true,
+        });
+        let wait = Wait { asked: to.asked, queued: to.queued, granted: line.at, token };
+        self.waits.entry(name.to_owned()).or_default().push(wait);
     }
 
     /// All that is wrong; `sets` are the elements found outside, `counter` is what it stands at.
@@ -168,6 +199,8 @@ impl History {
         self.counter(counter, &mut found);
         self.register(&mut found);
         self.barrier(&mut found);
+        self.onces(&mut found);
+        self.latches(&mut found);
         found
     }
 
@@ -193,7 +226,9 @@ impl History {
     /// No token is given twice, and a grant that was asked for after another one was seen has a larger one.
     fn tokens(&self, found: &mut Vec<String>) {
         let mut waits: Vec<_> = self.waits.values().flatten().collect();
-        waits.sort_by_key(|wait| wait.token);
+        waits.sort_by_key(|wait| (wait.token, wait.granted));
+        // Of several objects under one token each one's queue knows it.
+        waits.dedup_by_key(|wait| (wait.token, wait.granted));
         for pair in waits.windows(2) {
             if pair[0].token == pair[1].token {
                 found.push(format!("token {} was given twice", pair[0].token));
@@ -309,6 +344,34 @@ impl History {
             if once.len() != passes.len() || passes.iter().any(|(index, parties)| index >= parties)
             {
                 found.push(format!("barrier: generation {generation} let through {passes:?}"));
+            }
+        }
+    }
+
+    /// One result for all, of one run.
+    fn onces(&self, found: &mut Vec<String>) {
+        for (name, results) in &self.results {
+            let once: BTreeSet<_> = results.iter().map(|(token, _)| token).collect();
+            let ran = results.iter().filter(|(_, ran)| *ran).count();
+            if once.len() > 1 || ran > 1 {
+                found.push(format!("{name}: {ran} ran it, with the results {once:?}"));
+            }
+        }
+    }
+
+    /// Nobody passes before enough have begun to count down, and each count is taken once.
+    fn latches(&self, found: &mut Vec<String>) {
+        for (name, LatchSeen { remaining, passed }) in &self.latches {
+            let once: BTreeSet<_> = remaining.iter().collect();
+            if once.len() != remaining.len() {
+                found.push(format!("{name}: what is left was told as {remaining:?}"));
+            }
+            for (at, count) in passed {
+                let asks = self.asks.get(name).into_iter().flatten();
+                let begun = asks.filter(|ask| ask.at < *at).count();
+                if (begun as u64) < *count {
+                    found.push(format!("{name}: passed after {begun} counts of {count}"));
+                }
             }
         }
     }
