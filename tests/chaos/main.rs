@@ -51,7 +51,7 @@ fn main() {
             Ok(())
         }),
         Trial::test("what_went_over_the_wire_is_what_the_oracle_judges", || {
-            overheard::proves_itself();
+            overheard::what_went_over_the_wire_is_what_the_oracle_judges();
             Ok(())
         }),
         Trial::test("whatever_is_done_to_processes_and_cables_no_promise_is_broken", || {

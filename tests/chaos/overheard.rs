@@ -191,7 +191,7 @@ fn call_of(client: &str, session: SessionId, seq: Seq, asked: Asked, invoked_us:
 }
 
 /// What comes of the words of a session that was opened, lost its stream, asked the same again, and was killed.
-pub(crate) fn proves_itself() {
+pub(crate) fn what_went_over_the_wire_is_what_the_oracle_judges() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("words");
     let ear = ear(&path);
