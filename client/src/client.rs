@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::error::ConfigError;
 use crate::follow::{Observation, Watch};
 use crate::ids::{SessionId, SessionSecret};
+use crate::overheard::Ear;
 use crate::rpc::Rpc;
 use crate::session::{ResumeBuilder, SessionBuilder};
 use crate::simulation::{Dial, SimulatedNetwork};
@@ -38,6 +39,7 @@ pub struct ClientBuilder {
     endpoints: Vec<String>,
     request_timeout: Duration,
     dial: Dial,
+    ear: Option<Ear>,
 }
 
 impl Client {
@@ -68,7 +70,12 @@ impl Client {
 
     /// To say more than endpoints.
     pub const fn builder() -> ClientBuilder {
-        ClientBuilder { endpoints: Vec::new(), request_timeout: REQUEST_TIMEOUT, dial: Dial::Real }
+        ClientBuilder {
+            endpoints: Vec::new(),
+            request_timeout: REQUEST_TIMEOUT,
+            dial: Dial::Real,
+            ear: None,
+        }
     }
 
     /// To open a session.
@@ -153,6 +160,13 @@ impl ClientBuilder {
         self
     }
 
+    /// For tests that judge what went over the wire.
+    #[doc(hidden)]
+    pub fn overheard(mut self, ear: Ear) -> Self {
+        self.ear = Some(ear);
+        self
+    }
+
     /// Makes the client. Nothing is connected to yet.
     ///
     /// # Errors
@@ -164,7 +178,8 @@ impl ClientBuilder {
         };
         let directory = Arc::new(Directory::new(self.endpoints)?.dialled_by(self.dial));
         let request_timeout = self.request_timeout;
-        let rpc = Rpc { directory, request_timeout, dial_patience_min: DIAL_PATIENCE_MIN };
+        let rpc =
+            Rpc { directory, request_timeout, dial_patience_min: DIAL_PATIENCE_MIN, ear: self.ear };
         let rpc = Arc::new(rpc);
         Ok(Client { rpc, clock })
     }

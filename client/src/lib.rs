@@ -46,6 +46,8 @@ mod membership;
 mod mutex;
 mod note;
 mod once;
+#[doc(hidden)]
+pub mod overheard;
 mod planted;
 mod progress;
 mod reason;

@@ -11,10 +11,10 @@ use conclave_proto::v1::stream_response::Message;
 use futures::Stream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tonic::Streaming;
 
 use crate::directory::NodeIndex;
 use crate::error::Refusal;
+use crate::overheard::{Answers, Line};
 use crate::reason::{self, Hint, Verdict};
 use crate::rpc::Rpc;
 
@@ -26,18 +26,25 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Link {
     /// Unbounded, but every call in it is one that somebody waits for, and the window of a session bounds those.
     pub(crate) out: mpsc::UnboundedSender<v1::StreamRequest>,
-    pub(crate) inbound: Streaming<v1::StreamResponse>,
+    pub(crate) inbound: Answers,
     pub(crate) node: NodeIndex,
 }
 
 /// The requests of a stream, as tonic wants them.
-struct Requests(mpsc::UnboundedReceiver<v1::StreamRequest>);
+struct Requests {
+    said: mpsc::UnboundedReceiver<v1::StreamRequest>,
+    line: Line,
+}
 
 impl Stream for Requests {
     type Item = v1::StreamRequest;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
+        let next = self.said.poll_recv(cx);
+        if let Poll::Ready(Some(request)) = &next {
+            self.line.said(request);
+        }
+        next
     }
 }
 
@@ -74,13 +81,15 @@ async fn dial_patiently(
 ) -> Result<(Link, v1::StreamResponse), DialError> {
     let connected = rpc.directory.connect(node).await;
     let channel = connected.map_err(|error| DialError::Failed(words(&error)))?;
-    let (out, requests) = mpsc::unbounded_channel();
+    let (out, said) = mpsc::unbounded_channel();
+    let line = Line::new(rpc.ear.as_ref());
     // The receiver is at hand, so this cannot fail.
     let _ = out.send(v1::StreamRequest { message: Some(first) });
     let mut client =
         SessionServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let opened = client.stream(Requests(requests)).await;
-    let mut inbound = opened.map_err(|status| of_status(&status))?.into_inner();
+    let opened = client.stream(Requests { said, line: line.clone() }).await;
+    let inbound = opened.map_err(|status| of_status(&status))?.into_inner();
+    let mut inbound = Answers { inbound, line };
     let answer = inbound.message().await.map_err(|status| of_status(&status))?;
     let answer =
         answer.ok_or_else(|| DialError::Failed("the stream ended without a word".to_owned()))?;

@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 
 use crate::directory::{Directory, NodeIndex, Resolved};
 use crate::error::{Error, NotAnswered};
+use crate::overheard::Ear;
 use crate::reason::{self, Again, Hint, Verdict};
 
 /// One node gets this long before the next one is asked.
@@ -36,6 +37,8 @@ pub(crate) struct Rpc {
     pub(crate) request_timeout: Duration,
     /// How long one node may take at least to answer the first message of a stream.
     pub(crate) dial_patience_min: Duration,
+    /// None: nobody listens to the streams of sessions.
+    pub(crate) ear: Option<Ear>,
 }
 
 /// Delays between rounds of attempts: quick at first, since a fail-over is over in a second, with jitter.

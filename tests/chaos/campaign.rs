@@ -15,6 +15,7 @@ use crate::nemesis::{Killed, Kind, kinds};
 use crate::outside::all_elements;
 use crate::rng::Rng;
 use crate::stage::{NODES, Stage};
+use crate::verdict::{self, Times};
 
 /// How nodes and clients reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +54,13 @@ pub(crate) fn run(plan: &Plan) {
     let from = Instant::now();
     let done = rounds(&mut stage, plan, &offered, &mut rng, &mut killed);
     let elapsed = from.elapsed().as_secs().max(1);
+    let healed_us = facts::now() / 1_000;
     stage.stop_clients();
     drained(&stage);
-    judge(&stage, &killed, elapsed);
+    let ended_us = facts::now() / 1_000;
+    let history = judge(&stage, &killed, elapsed);
+    let times = Times { healed_us, ended_us };
+    verdict::require(&mut stage, &history, times, !killed.is_empty());
     for kind in offered {
         let times = done.get(&kind).copied().unwrap_or(0);
         println!("chaos: {kind:?} {times} times");
@@ -112,7 +117,7 @@ fn drained(stage: &Stage) {
     }
 }
 
-fn judge(stage: &Stage, killed: &[Killed], seconds: u64) {
+fn judge(stage: &Stage, killed: &[Killed], seconds: u64) -> History {
     let mut history = History::default();
     for path in &stage.histories {
         history.take(&facts::read(path));
@@ -139,6 +144,7 @@ fn judge(stage: &Stage, killed: &[Killed], seconds: u64) {
     }
     let least = OPERATIONS_MIN_PER_SECOND * seconds;
     assert!(*done >= least, "only {done} operations in {seconds} s, {least} are the least");
+    history
 }
 
 /// What the counter stands at in the end.
@@ -148,6 +154,8 @@ fn counter(stage: &Stage) -> i64 {
         let client = Client::connect((0..NODES).map(|node| stage.cluster.client_road(node)));
         let session = client.expect("valid endpoints").session().name("judge").open().await;
         let session = session.expect("a session");
-        session.counter("counter").get().await.expect("the counter")
+        let value = session.counter("counter").get().await.expect("the counter");
+        session.close().await.expect("closed");
+        value
     })
 }

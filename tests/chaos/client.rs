@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::facts::{Fact, Log, Share, now};
+use crate::overheard;
 use crate::rng::Rng;
 use crate::work::{self, Work};
 
@@ -38,15 +39,18 @@ pub(crate) struct Task {
     log: Arc<Log>,
     stopping: Arc<AtomicBool>,
     op: u64,
+    last: String,
     session: Option<Session>,
 }
 
 #[tokio::main]
 pub(crate) async fn work(orders: &str) {
     let orders: Arc<Orders> = Arc::new(serde_json::from_str(orders).expect("orders"));
+    let ear = overheard::ear(&overheard::words(&orders.history));
     let log = Arc::new(Log::create(&orders.history));
     let stopping = Arc::new(AtomicBool::new(false));
-    let client = Client::connect(orders.endpoints.clone()).expect("valid endpoints");
+    let client = Client::builder().endpoints(orders.endpoints.clone()).overheard(ear).build();
+    let client = client.expect("valid endpoints");
     let mut tasks = JoinSet::new();
     for (number, work) in orders.works.iter().enumerate() {
         let task = Task {
@@ -57,6 +61,7 @@ pub(crate) async fn work(orders: &str) {
             log: Arc::clone(&log),
             stopping: Arc::clone(&stopping),
             op: 0,
+            last: String::new(),
             session: None,
         };
         tasks.spawn(work::run(*work, task));
@@ -78,6 +83,13 @@ impl Task {
     pub(crate) fn next_op(&mut self) -> u64 {
         self.op += 1;
         self.op
+    }
+
+    /// Whether it did nothing with this name before: names of a series follow each other.
+    pub(crate) fn is_first_of(&mut self, name: &str) -> bool {
+        let is_first = self.last != name;
+        name.clone_into(&mut self.last);
+        is_first
     }
 
     pub(crate) fn tell(&self, fact: Fact) {
@@ -111,6 +123,14 @@ impl Task {
         if grant.is_valid() {
             let (name, token) = (grant.name().to_owned(), grant.token().get());
             self.tell_at(at, Fact::Granted { op, name, token, share });
+        }
+    }
+
+    /// The same of several under one token.
+    pub(crate) fn granted_all(&self, op: u64, grant: &Grant, shares: Vec<(String, Share)>) {
+        let at = now();
+        if grant.is_valid() {
+            self.tell_at(at, Fact::GrantedAll { op, token: grant.token().get(), shares });
         }
     }
 

@@ -45,6 +45,12 @@ pub(crate) enum Fact {
         token: u64,
         share: Share,
     },
+    /// Several objects under one token.
+    GrantedAll {
+        op: u64,
+        token: u64,
+        shares: Vec<(String, Share)>,
+    },
     /// The guard was valid at or after the stamp of this line.
     Believed {
         op: u64,
@@ -104,6 +110,24 @@ pub(crate) enum Fact {
         generation: u64,
         index: u32,
         parties: u32,
+    },
+    /// The result of a once, which is the token of the run that it came of.
+    Done {
+        op: u64,
+        name: String,
+        token: u64,
+        ran: bool,
+    },
+    CountedDown {
+        op: u64,
+        name: String,
+        remaining: u64,
+    },
+    /// A latch let it pass that was made with this count.
+    LetThrough {
+        op: u64,
+        name: String,
+        count: u64,
     },
     /// What can never be, seen by the client itself.
     Wrong {

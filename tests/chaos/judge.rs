@@ -18,6 +18,17 @@ pub(crate) struct Belief {
     pub(crate) open: bool,
 }
 
+/// A lock that is free is granted within this time, on a machine that has other things to do.
+const SERVED_MAX_NS: u64 = 3_000_000_000;
+
+/// One wait for a lock, from its asking to whatever ended it.
+#[derive(Debug, Clone, Copy)]
+struct Ask {
+    at: u64,
+    /// The largest number: nothing did.
+    ended: u64,
+}
+
 /// One wait for a lock that was granted.
 #[derive(Debug, Clone, Copy)]
 struct Wait {
@@ -32,6 +43,7 @@ struct Wait {
 pub(crate) struct History {
     pub(crate) beliefs: Vec<Belief>,
     waits: BTreeMap<String, Vec<Wait>>,
+    asks: BTreeMap<String, Vec<Ask>>,
     /// Set and element.
     added: Vec<(String, String)>,
     asked_adds: BTreeSet<String>,
@@ -42,11 +54,23 @@ pub(crate) struct History {
     wrote: Vec<(u64, u64, u64, u64)>,
     read: Vec<(u64, u64, u64, u64)>,
     passed: BTreeMap<u64, Vec<(u32, u32)>>,
+    /// Of each once: token and whether it was run by whom it was told.
+    results: BTreeMap<String, Vec<(u64, bool)>>,
+    latches: BTreeMap<String, LatchSeen>,
     pub(crate) stale_refused: u64,
     pub(crate) fenced: u64,
     pub(crate) unknown: u64,
     pub(crate) done: u64,
     wrong: Vec<String>,
+}
+
+/// What was seen of one latch.
+#[derive(Debug, Default)]
+struct LatchSeen {
+    /// What each one who counted down was told to be left.
+    remaining: Vec<u64>,
+    /// When somebody passed, and the count that it was made with.
+    passed: Vec<(u64, u64)>,
 }
 
 /// What is not finished yet of one task's operation.
@@ -55,7 +79,10 @@ struct Pending {
     name: String,
     asked: u64,
     queued: Option<u64>,
-    belief: Option<usize>,
+    /// One for each object that it is about.
+    beliefs: Vec<usize>,
+    /// Which of the asks for this name.
+    ask: usize,
 }
 
 impl History {
@@ -70,10 +97,19 @@ impl History {
     fn line(&mut self, line: &Line, pending: &mut HashMap<(String, u64), Pending>) {
         let Line { at, task, fact } = line;
         let at = *at;
+        if let Fact::Granted { op, .. } | Fact::Refused { op, .. } | Fact::Unknown { op, .. } = fact
+        {
+            let Pending { name, ask, .. } = of(pending, task, *op);
+            let ask = self.asks.get_mut(name).and_then(|asks| asks.get_mut(*ask));
+            ask.into_iter().for_each(|ask| ask.ended = ask.ended.min(at));
+        }
         match fact {
             Fact::Asked { op, name } => {
+                let asks = self.asks.entry(name.clone()).or_default();
+                let ask = asks.len();
+                asks.push(Ask { at, ended: u64::MAX });
                 *of(pending, task, *op) =
-                    Pending { name: name.clone(), asked: at, ..Pending::default() };
+                    Pending { name: name.clone(), asked: at, ask, ..Pending::default() };
                 self.counts_asked += u64::from(name == "counter");
                 if name == "fenced" || name == "open" {
                     self.asked_adds.insert(format!("{task}/{op}"));
@@ -81,29 +117,21 @@ impl History {
             }
             Fact::Queued { op } => of(pending, task, *op).queued = Some(at),
             Fact::Granted { op, name, token, share } => {
-                let wait = of(pending, task, *op);
-                let Pending { asked, queued, .. } = *wait;
-                wait.belief = Some(self.beliefs.len());
-                self.beliefs.push(Belief {
-                    task: task.clone(),
-                    name: name.clone(),
-                    token: *token,
-                    share: *share,
-                    from: at,
-                    until: at,
-                    open: true,
-                });
-                let wait = Wait { asked, queued, granted: at, token: *token };
-                self.waits.entry(name.clone()).or_default().push(wait);
+                self.granted(line, of(pending, task, *op), *token, name, *share);
+            }
+            Fact::GrantedAll { op, token, shares } => {
+                for (name, share) in shares {
+                    self.granted(line, of(pending, task, *op), *token, name, *share);
+                }
             }
             Fact::Believed { op } => {
-                if let Some(belief) = of(pending, task, *op).belief {
-                    self.beliefs[belief].until = at;
+                for belief in &of(pending, task, *op).beliefs {
+                    self.beliefs[*belief].until = at;
                 }
             }
             Fact::Releasing { op } => {
-                if let Some(belief) = of(pending, task, *op).belief {
-                    self.beliefs[belief].open = false;
+                for belief in &of(pending, task, *op).beliefs {
+                    self.beliefs[*belief].open = false;
                 }
             }
             Fact::Released { .. } => self.done += 1,
@@ -130,9 +158,35 @@ impl History {
                 self.done += 1;
                 self.passed.entry(*generation).or_default().push((*index, *parties));
             }
+            Fact::Done { name, token, ran, .. } => {
+                self.done += 1;
+                self.results.entry(name.clone()).or_default().push((*token, *ran));
+            }
+            Fact::CountedDown { name, remaining, .. } => {
+                self.done += 1;
+                self.latches.entry(name.clone()).or_default().remaining.push(*remaining);
+            }
+            Fact::LetThrough { name, count, .. } => {
+                self.latches.entry(name.clone()).or_default().passed.push((at, *count));
+            }
             Fact::Wrong { what } => self.wrong.push(format!("{task}: {what}")),
             Fact::Over => {}
         }
+    }
+
+    fn granted(&mut self, line: &Line, to: &mut Pending, token: u64, name: &str, share: Share) {
+        to.beliefs.push(self.beliefs.len());
+        self.beliefs.push(Belief {
+            task: line.task.clone(),
+            name: name.to_owned(),
+            token,
+            share,
+            from: line.at,
+            until: line.at,
+            open: true,
+        });
+        let wait = Wait { asked: to.asked, queued: to.queued, granted: line.at, token };
+        self.waits.entry(name.to_owned()).or_default().push(wait);
     }
 
     /// All that is wrong; `sets` are the elements found outside, `counter` is what it stands at.
@@ -145,6 +199,8 @@ impl History {
         self.counter(counter, &mut found);
         self.register(&mut found);
         self.barrier(&mut found);
+        self.onces(&mut found);
+        self.latches(&mut found);
         found
     }
 
@@ -170,7 +226,9 @@ impl History {
     /// No token is given twice, and a grant that was asked for after another one was seen has a larger one.
     fn tokens(&self, found: &mut Vec<String>) {
         let mut waits: Vec<_> = self.waits.values().flatten().collect();
-        waits.sort_by_key(|wait| wait.token);
+        waits.sort_by_key(|wait| (wait.token, wait.granted));
+        // Of several objects under one token each one's queue knows it.
+        waits.dedup_by_key(|wait| (wait.token, wait.granted));
         for pair in waits.windows(2) {
             if pair[0].token == pair[1].token {
                 found.push(format!("token {} was given twice", pair[0].token));
@@ -290,7 +348,36 @@ impl History {
         }
     }
 
-    /// The holds that went away with a process at `killed`, and were given to nobody by `by`, each lock whose next grant was asked for.
+    /// One result for all, of one run.
+    fn onces(&self, found: &mut Vec<String>) {
+        for (name, results) in &self.results {
+            let once: BTreeSet<_> = results.iter().map(|(token, _)| token).collect();
+            let ran = results.iter().filter(|(_, ran)| *ran).count();
+            if once.len() > 1 || ran > 1 {
+                found.push(format!("{name}: {ran} ran it, with the results {once:?}"));
+            }
+        }
+    }
+
+    /// Nobody passes before enough have begun to count down, and each count is taken once.
+    fn latches(&self, found: &mut Vec<String>) {
+        for (name, LatchSeen { remaining, passed }) in &self.latches {
+            let once: BTreeSet<_> = remaining.iter().collect();
+            if once.len() != remaining.len() {
+                found.push(format!("{name}: what is left was told as {remaining:?}"));
+            }
+            for (at, count) in passed {
+                let asks = self.asks.get(name).into_iter().flatten();
+                let begun = asks.filter(|ask| ask.at < *at).count();
+                if (begun as u64) < *count {
+                    found.push(format!("{name}: passed after {begun} counts of {count}"));
+                }
+            }
+        }
+    }
+
+    /// The holds that went away with a process at `killed`, and were given to nobody by `by`, though somebody asked. Whoever asked
+    /// for the first time shortly before `by`, or behind it, is served at once.
     pub(crate) fn late(&self, client: &str, killed: u64, by: u64) -> (usize, Vec<String>) {
         let prefix = format!("{client}/");
         let mut found = Vec::new();
@@ -301,21 +388,20 @@ impl History {
             }
             held += 1;
             let waits = self.waits.get(&belief.name).map(Vec::as_slice).unwrap_or_default();
-            let after = |wait: &&Wait| wait.token > belief.token && wait.asked < by;
-            let next = waits.iter().filter(after).map(|wait| wait.granted).min();
+            let after = |wait: &&Wait| wait.token > belief.token;
+            let next = waits.iter().filter(after).min_by_key(|wait| wait.granted);
+            let name = &belief.name;
+            let waited = |ask: &Ask| ask.at < by && ask.ended > by;
             match next {
-                Some(granted) if granted <= by => {}
-                Some(granted) => {
-                    let late = (granted - killed) / 1_000_000;
-                    found.push(format!(
-                        "{}: served {late} ms after its holder was killed",
-                        belief.name
-                    ));
+                Some(next) if next.granted <= by.max(next.asked + SERVED_MAX_NS) => {}
+                Some(next) => {
+                    let late = (next.granted - killed) / 1_000_000;
+                    found.push(format!("{name}: served {late} ms after its holder was killed"));
                 }
-                None => {
-                    found
-                        .push(format!("{}: never served after its holder was killed", belief.name));
+                None if self.asks.get(name).into_iter().flatten().any(waited) => {
+                    found.push(format!("{name}: never served after its holder was killed"));
                 }
+                None => {}
             }
         }
         (held, found)

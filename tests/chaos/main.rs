@@ -10,9 +10,12 @@ mod facts;
 mod judge;
 mod nemesis;
 mod outside;
+mod overheard;
 mod planted;
 mod rng;
 mod stage;
+mod verdict;
+mod wire;
 mod work;
 
 use std::process::{Command, Stdio};
@@ -45,6 +48,10 @@ fn main() {
     let trials = vec![
         Trial::test("the_judge_finds_each_violation_that_is_planted", || {
             planted::each_is_found();
+            Ok(())
+        }),
+        Trial::test("what_went_over_the_wire_is_what_the_oracle_judges", || {
+            overheard::what_went_over_the_wire_is_what_the_oracle_judges();
             Ok(())
         }),
         Trial::test("whatever_is_done_to_processes_and_cables_no_promise_is_broken", || {

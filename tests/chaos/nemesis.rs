@@ -1,11 +1,12 @@
 //! What is done to processes, cables, disks and clocks. Each act proves that it did something, and is undone before the next one.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use conclave_tests::{Signal, Weather, Weathers, eventually};
+use conclave_tests::{Pieces, Proxy, Signal, Weather, Weathers, eventually};
 
 use crate::TTL;
 use crate::facts::now;
@@ -45,6 +46,12 @@ pub(crate) struct Killed {
 /// A dead session is over after 1.1 TTL; the rest is for a machine that has other things to do.
 const EXPIRY_MAX: Duration = Duration::from_millis(2750 + 3000);
 const END_MAX: Duration = Duration::from_secs(30);
+/// A road on which nothing got stuck for so long is the wrong one.
+const STUCK_MAX: Duration = Duration::from_secs(5);
+/// So often in a row the leader may change by itself behind the death of a client.
+const LEADERS_MAX: u32 = 5;
+/// A line may have been written so long before it is looked at; offsets of the clock are further apart.
+const OFFSET_ERROR_MAX: i64 = 600;
 
 /// What this stage lets one do; the rest is said to be skipped.
 pub(crate) fn kinds(stage: &Stage) -> Vec<Kind> {
@@ -133,16 +140,32 @@ impl Stage {
     }
 
     fn kill_client(&mut self, client: usize, killed: &mut Vec<Killed>) -> String {
+        let mut term = self.term();
         let mut running = self.clients[client].take().expect("it runs");
         let at = now();
         running.process.kill();
-        let from = Instant::now();
         self.start_client(client);
-        // Nothing else is done until its locks must have been served.
-        sleep(EXPIRY_MAX.saturating_sub(from.elapsed()));
-        let by = at + u64::try_from(EXPIRY_MAX.as_nanos()).expect("a short time");
-        killed.push(Killed { client: running.name.clone(), at, by });
-        running.name
+        // Nothing else is done until its locks must have been served. The bound counts from each change of the leader, and a
+        // machine with too much to do may bring one about without any fault.
+        let mut from = at;
+        for _ in 0..LEADERS_MAX {
+            let by = from + nanoseconds(EXPIRY_MAX);
+            sleep(Duration::from_nanos(by.saturating_sub(now())));
+            let before = std::mem::replace(&mut term, self.term());
+            if term == before {
+                killed.push(Killed { client: running.name.clone(), at, by });
+                return running.name;
+            }
+            from = now();
+        }
+        panic!("{LEADERS_MAX} changes of the leader, and nobody hurt it");
+    }
+
+    /// Of the leader on whom all agree.
+    fn term(&self) -> u64 {
+        eventually("a leader that says its term", END_MAX, || {
+            Some(self.cluster.status(self.cluster.leader())?.term)
+        })
     }
 
     fn stop_node(&mut self, node: usize) -> String {
@@ -206,48 +229,75 @@ impl Stage {
     }
 
     fn full_disk(&mut self) -> String {
-        let disk = self.disk.as_ref().expect("offered only with a disk");
-        disk.fill();
-        let (code, said) = self.cluster.ended(ON_SMALL_DISK, END_MAX);
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("No space left on device"), "{said}");
-        self.disk.as_ref().expect("as before").free();
+        let Self { disk, cluster, .. } = self;
+        let disk = disk.as_ref().expect("offered only with a disk");
+        let before = cluster.node(ON_SMALL_DISK).errors().len();
+        eventually("a node on a full disk ends", END_MAX, || {
+            // What the node itself gives free (a piece of its log that nobody needs any more) is taken as well.
+            disk.fill();
+            cluster.node(ON_SMALL_DISK).ended().map(drop)
+        });
+        disk.free();
+        self.ended_saying(ON_SMALL_DISK, before, "No space left on device");
         self.cluster.restart(ON_SMALL_DISK);
         format!("node {ON_SMALL_DISK}")
     }
 
+    /// It ended by itself, and for this reason: what an earlier process of that node said does not count.
+    fn ended_saying(&mut self, node: usize, before: usize, word: &str) {
+        let (code, said) = self.cluster.ended(node, Duration::ZERO);
+        let said = said.get(before..).unwrap_or_default();
+        assert_eq!(code, 1, "node {node}: {said}");
+        assert!(said.contains(word), "node {node} does not say {word:?}: {said}");
+    }
+
     /// Every fsync of the node fails from now on: it must end by itself, and nothing that it acknowledged may be lost.
     fn failing_fsync(&mut self, node: usize) -> String {
-        let id = self.cluster.node(node).id().to_string();
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &id]);
-        strace.args(["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"]);
-        let mut strace = strace.stdin(Stdio::null()).spawn().expect("strace runs");
-        let (code, said) = self.cluster.ended(node, END_MAX);
+        let process = self.cluster.node(node);
+        let before = process.errors().len();
+        let mut strace = fail_fsyncs(process.id());
+        eventually("a node whose fsyncs fail ends", END_MAX, || {
+            let ended = process.ended();
+            // It did not get hold of the process: once more.
+            if ended.is_none() && strace.try_wait().expect("a child can be waited for").is_some() {
+                strace = fail_fsyncs(process.id());
+            }
+            ended.map(drop)
+        });
         let _gone_with_the_node = strace.kill();
         let _reaped = strace.wait();
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("Input/output error"), "{said}");
+        self.ended_saying(node, before, "Input/output error");
         self.cluster.restart(node);
         format!("node {node}")
     }
 
+    /// To another time than the one before, so that only a line that was written after the jump carries it.
     fn clock_jump(&mut self, rng: &mut Rng) -> String {
-        let clock = self.clock.as_ref().expect("offered only with a clock");
-        let offset = ["+3600", "-3600", "+86400"][rng.index(3)];
-        let before = self.cluster.node(UNDER_FAKETIME).errors().len();
-        fs::write(clock, format!("{offset}\n")).expect("a file");
-        // Its next line about the cluster carries the wrong time; a change of the leader makes it say one. A line that
-        // was written a moment before the jump proves nothing.
-        let leader = self.cluster.leader();
-        self.cluster.kill(leader);
-        self.cluster.restart(leader);
-        self.cluster.leader();
-        eventually("a line with a wrong time of that node", END_MAX, || {
-            let said = self.cluster.node(UNDER_FAKETIME).errors().split_off(before);
-            said.lines().filter_map(seconds_away).any(|away| away > 3000).then_some(())
-        });
-        format!("{offset} s on node {UNDER_FAKETIME}")
+        let clock = self.clock.clone().expect("offered only with a clock");
+        let before = fs::read_to_string(&clock).expect("a file");
+        let mut offsets = vec![0, 3600, -3600, 86400];
+        offsets.retain(|offset| before.trim().parse() != Ok(*offset));
+        let offset: i64 = offsets[rng.index(offsets.len())];
+        let written = self.cluster.node(UNDER_FAKETIME).errors().len();
+        fs::write(&clock, format!("{offset:+}\n")).expect("a file");
+        // A change of the leader makes the node say something. It asks for the time once a second, and may have said it all
+        // before that: then there is another change.
+        let from = Instant::now();
+        while !self.is_seen(offset, written) {
+            assert!(from.elapsed() < END_MAX, "no line of that node is {offset} s away");
+            let leader = self.cluster.leader();
+            self.cluster.kill(leader);
+            self.cluster.restart(leader);
+            self.cluster.leader();
+        }
+        format!("{offset:+} s on node {UNDER_FAKETIME}")
+    }
+
+    /// Whether the node wrote a line with that wrong a time, behind so many bytes.
+    fn is_seen(&mut self, offset: i64, written: usize) -> bool {
+        let said = self.cluster.node(UNDER_FAKETIME).errors();
+        let lines = said.get(written..).unwrap_or_default();
+        seconds_away(lines).any(|away| (away - offset).abs() < OFFSET_ERROR_MAX)
     }
 
     fn all_roads(&mut self, weathers: Weathers, moment: Duration) -> String {
@@ -256,9 +306,12 @@ impl Stage {
             road.set(weathers);
         }
         sleep(moment);
-        let [passed, lost, _] = self.pieces();
-        assert!(passed > before[0], "nothing was on its way");
-        assert!(weathers.there.lost_of_1000 == 0 || lost > before[1], "nothing was lost");
+        let (slow, lossy) = (!weathers.there.delay.is_zero(), weathers.there.lost_of_1000 > 0);
+        eventually("something is late, or lost on its way", END_MAX, || {
+            let now = self.pieces();
+            let done = (!slow || now.late > before.late) && (!lossy || now.lost > before.lost);
+            (done && now.passed > before.passed).then_some(())
+        });
         self.clear_roads();
         format!("{weathers:?}")
     }
@@ -270,16 +323,25 @@ impl Stage {
             1 => Weathers { back: stuck, ..Weathers::default() },
             _ => Weathers { there: stuck, back: stuck },
         };
-        // What is surely on its way: to a follower what the leader says, to the leader what clients say.
-        let whose = usize::from(node == self.cluster.leader());
-        let before = self.pieces()[2];
-        self.roads[node][whose].set(weathers);
-        eventually("something is stuck", Duration::from_secs(20), || {
-            (self.pieces()[2] > before).then_some(())
-        });
-        sleep(moment);
-        self.clear_roads();
-        format!("{} of node {node}: {weathers:?}", ["peers", "clients"][whose])
+        let from = Instant::now();
+        loop {
+            // What is surely on its way: to a follower what the leader says, to the leader what clients say. Unless another
+            // one leads by now: then another road it is.
+            let whose = usize::from(node == self.cluster.leader());
+            let before = self.pieces().held;
+            self.roads[node][whose].set(weathers);
+            let set = Instant::now();
+            while set.elapsed() < STUCK_MAX && self.pieces().held == before {
+                sleep(Duration::from_millis(10));
+            }
+            if self.pieces().held > before {
+                sleep(moment);
+                self.clear_roads();
+                return format!("{} of node {node}: {weathers:?}", ["peers", "clients"][whose]);
+            }
+            self.clear_roads();
+            assert!(from.elapsed() < END_MAX, "nothing is on its way to node {node}");
+        }
     }
 
     fn clear_roads(&self) {
@@ -288,15 +350,9 @@ impl Stage {
         }
     }
 
-    /// Passed, lost and held up, of all roads.
-    fn pieces(&self) -> [u64; 3] {
-        let mut sum = [0; 3];
-        for road in self.roads.iter().flatten() {
-            for (sum, count) in sum.iter_mut().zip(road.counts()) {
-                *sum += count;
-            }
-        }
-        sum
+    /// Of all roads.
+    fn pieces(&self) -> Pieces {
+        self.roads.iter().flatten().map(Proxy::counts).sum()
     }
 }
 
@@ -306,14 +362,35 @@ fn isolating(node: usize) -> Vec<(usize, usize)> {
     others.flat_map(|other| [(node, other), (other, node)]).collect()
 }
 
-/// How far the time of this log line is from now, in seconds.
-fn seconds_away(line: &str) -> Option<u64> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let stamp =
-        Command::new("date").args(["+%s", "-d", line["timestamp"].as_str()?]).output().ok()?;
-    let stamp: u64 = String::from_utf8_lossy(&stamp.stdout).trim().parse().ok()?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-    Some(stamp.abs_diff(now))
+/// How far the times of these log lines are ahead of now, in seconds.
+fn seconds_away(lines: &str) -> impl Iterator<Item = i64> {
+    let times = lines.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(line["timestamp"].as_str()?.to_owned())
+    });
+    let times: Vec<_> = times.collect();
+    let mut date = Command::new("date");
+    date.args(["+%s", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut date = date.spawn().expect("date runs");
+    let asked = date.stdin.take().expect("its input").write_all(times.join("\n").as_bytes());
+    asked.expect("it reads all of it");
+    let stamps = date.wait_with_output().expect("date runs").stdout;
+    let stamps: Vec<_> = String::from_utf8_lossy(&stamps).lines().map(str::to_owned).collect();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let now = i64::try_from(now.as_secs()).expect("a time of this age");
+    stamps.into_iter().filter_map(move |stamp| Some(stamp.parse::<i64>().ok()? - now))
+}
+
+/// Every fsync of this process fails, as long as what is started here runs.
+fn fail_fsyncs(process: u32) -> Child {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &process.to_string()]);
+    strace.args(["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"]);
+    strace.stdin(Stdio::null()).spawn().expect("strace runs")
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).expect("a short time")
 }
 
 /// Waits until the kernel says that the process is stopped.

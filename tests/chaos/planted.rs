@@ -41,6 +41,7 @@ fn both(one: Vec<Line>, other: Vec<Line>) -> Vec<Line> {
 
 fn holds() -> Vec<Case> {
     let two_of_three = Share::Permits(2, 3);
+    let several = vec![("m".to_owned(), Share::Alone), ("n".to_owned(), Share::Alone)];
     vec![
         (
             "two holders of a mutex",
@@ -64,6 +65,18 @@ fn holds() -> Vec<Case> {
             both(
                 held("a/1", "m", 1, two_of_three, 10, 20),
                 held("b/1", "m", 2, two_of_three, 15, 30),
+            ),
+        ),
+        (
+            "one of several at once beside its holder",
+            "held at one time",
+            both(
+                vec![
+                    asked(14, "b/1", 1, "several"),
+                    line(15, "b/1", Fact::GrantedAll { op: 1, token: 2, shares: several }),
+                    believed(30, "b/1", 1),
+                ],
+                held("a/1", "n", 1, Share::Alone, 10, 20),
             ),
         ),
         (
@@ -102,6 +115,10 @@ fn values() -> Vec<Case> {
     let counted = |op, value| line(5, "a/1", Fact::Counted { op, value });
     let pass =
         |task, index| line(5, task, Fact::Passed { op: 1, generation: 3, index, parties: 2 });
+    let done =
+        |task, token, ran| line(5, task, Fact::Done { op: 1, name: "once".to_owned(), token, ran });
+    let counted_down =
+        |task| line(5, task, Fact::CountedDown { op: 1, name: "latch".to_owned(), remaining: 1 });
     let added = Fact::Added { op: 1, set: "open".to_owned(), element: "a/1/1".to_owned() };
     vec![
         ("an element lost", "is lost", vec![asked(1, "a/1", 1, "open"), line(2, "a/1", added)]),
@@ -130,6 +147,26 @@ fn values() -> Vec<Case> {
             "a place in a barrier twice",
             "generation 3 let through",
             vec![pass("a/1", 0), pass("b/1", 0)],
+        ),
+        ("a once that ran twice", "2 ran it", vec![done("a/1", 7, true), done("b/1", 7, true)]),
+        (
+            "another result of a once",
+            "with the results {7, 8}",
+            vec![done("a/1", 7, true), done("b/1", 8, false)],
+        ),
+        (
+            "a latch that opens too early",
+            "passed after 1 counts of 2",
+            vec![
+                asked(1, "a/1", 1, "latch"),
+                line(2, "a/1", Fact::LetThrough { op: 1, name: "latch".to_owned(), count: 2 }),
+                asked(3, "b/1", 1, "latch"),
+            ],
+        ),
+        (
+            "a count that is taken twice",
+            "what is left was told as [1, 1]",
+            vec![counted_down("a/1"), counted_down("b/1")],
         ),
         (
             "what a client saw itself",
@@ -167,9 +204,16 @@ fn a_lock_of_the_dead_that_nobody_gets_is_found() {
     history.take(&[asked(1, "b/1", 1, "long")]);
     let (held, found) = history.late("a", 5, 100);
     assert_eq!((held, found.len()), (1, 1), "{found:?}");
-    history.take(&[asked(6, "c/1", 1, "long"), granted(200, "c/1", 1, "long", 2, Share::Alone)]);
+    let late = 4_000_000_000;
+    history.take(&[asked(6, "c/1", 1, "long"), granted(late, "c/1", 1, "long", 2, Share::Alone)]);
     let (_, found) = history.late("a", 5, 100);
     assert!(found[0].contains("served"), "{found:?}");
     history.take(&[asked(6, "d/1", 1, "long"), granted(90, "d/1", 1, "long", 3, Share::Alone)]);
     assert_eq!(history.late("a", 5, 100).1, Vec::<String>::new());
+    // Who asks a moment before the time is over is served a moment behind it; and where nobody asked, nobody is late.
+    let mut history = History::default();
+    history.take(&dead);
+    assert_eq!(history.late("a", 5, 100), (1, Vec::new()));
+    history.take(&[asked(99, "e/1", 1, "long"), granted(101, "e/1", 1, "long", 2, Share::Alone)]);
+    assert_eq!(history.late("a", 5, 100), (1, Vec::new()));
 }

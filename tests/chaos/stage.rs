@@ -1,7 +1,7 @@
 //! The cluster and its clients, ready to be hurt.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::TTL;
 use crate::campaign::{Plan, Roads};
 use crate::client::Orders;
 use crate::facts;
+use crate::overheard::{self, Calls};
 use crate::work::Work;
 
 pub(crate) const NODES: usize = 3;
@@ -24,6 +25,19 @@ pub(crate) const STOPPABLE: usize = 2;
 /// The node on a small disk, and the one whose wall clock can be moved.
 pub(crate) const ON_SMALL_DISK: usize = 1;
 pub(crate) const UNDER_FAKETIME: usize = 2;
+
+/// Snapshots are taken again and again, and nothing of the log is purged: the oracle reads all of it.
+const EXTRA: &[&str] = &[
+    "--insecure",
+    "--ttl-floor",
+    "1s",
+    "--snapshot-entries",
+    "5000",
+    "--keep-entries",
+    "100000000",
+    "--lag-entries",
+    "200000000",
+];
 
 const DISK_BYTES: u64 = 512 * 1024 * 1024;
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
@@ -91,8 +105,7 @@ impl Stage {
             seat.host = Some(host);
             seats.push(seat);
         }
-        let extra = ["--insecure", "--ttl-floor", "1s"];
-        let cluster = Cluster::start_seated(NODES, &extra, &|node| seats[node].clone());
+        let cluster = Cluster::start_seated(NODES, EXTRA, &|node| seats[node].clone());
         let mut stage = Self {
             cluster,
             network,
@@ -131,6 +144,10 @@ impl Stage {
             Work::Election,
             Work::Barrier,
             Work::Counter,
+            Work::Several,
+            Work::Once,
+            Work::Latch,
+            Work::Small,
         ];
         if client != STOPPABLE {
             works.push(Work::Open);
@@ -180,11 +197,12 @@ impl Stage {
                 client.name,
                 client.process.errors()
             );
-            let seen = fs::metadata(&client.history).expect("a history").size();
+            let mut history = File::open(&client.history).expect("a history");
+            history.seek(SeekFrom::End(0)).expect("a file");
+            let mut fresh = Vec::new();
             eventually("a client is granted something again", RECOVERY_MAX, || {
-                let bytes = fs::read(&client.history).expect("a history");
-                let fresh = String::from_utf8_lossy(&bytes[seen as usize..]).into_owned();
-                fresh.contains("\"Granted\"").then_some(())
+                history.read_to_end(&mut fresh).expect("a file");
+                String::from_utf8_lossy(&fresh).contains("\"Granted\"").then_some(())
             });
         }
     }
@@ -201,6 +219,24 @@ impl Stage {
             let over = facts::read(&client.history).pop().map(|line| line.fact);
             assert_eq!(over, Some(facts::Fact::Over), "{}", client.name);
         }
+    }
+
+    /// Where the data of a node is, as seen from here.
+    pub(crate) fn data_dir(&self, node: usize) -> PathBuf {
+        match &self.disk {
+            Some(disk) if node == ON_SMALL_DISK => disk.path().join("data"),
+            _ => self.cluster.data_dir(node),
+        }
+    }
+
+    /// What the sessions of all processes said and heard.
+    pub(crate) fn overheard(&self) -> conclave_oracle::History {
+        let mut calls = Calls::default();
+        for history in &self.histories {
+            let client = history.file_stem().expect("a file").to_string_lossy();
+            calls.take(&client, &overheard::words(history));
+        }
+        calls.history
     }
 
     /// Sessions, holds and waiters that a node knows.

@@ -2,17 +2,27 @@
 
 use std::time::Duration;
 
-use conclave_client::{Error, Grant, MutexGuard, Progress, Refusal, Session, Token};
+use conclave_client::{Error, Grant, MutexGuard, Progress, Refusal, Session, Token, Turn, Want};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::client::Task;
-use crate::facts::{Fact, Share};
+use crate::facts::{Fact, Share, now};
 use crate::outside::{FencedSet, OpenSet};
 
 /// So many of the semaphore.
 pub(crate) const PERMITS: u32 = 3;
 const PARTIES: u32 = 2;
+/// So many count a latch down before it opens.
+const COUNTS: u64 = 2;
+/// The names of what is in use for a short time begin with this.
+pub(crate) const SMALL: &str = "small";
+/// Seconds for which a name is in use; the clock is one for all.
+const SMALL_SECONDS: u64 = 4;
+const ONCE_SECONDS: u64 = 2;
+const LATCH_SECONDS: u64 = 1;
+/// Whoever asked while its name was in use has its answer by then.
+const RETENTION: Duration = Duration::from_secs(300);
 
 /// One kind of work; it says also how its objects are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +40,13 @@ pub(crate) enum Work {
     Election,
     Barrier,
     Counter,
+    /// Several objects at once, also those of others.
+    Several,
+    /// Runs that one does for all.
+    Once,
+    Latch,
+    /// A lock and a counter that are in use for a short time only, so that a search through all orders comes to an end.
+    Small,
 }
 
 pub(crate) async fn run(work: Work, mut task: Task) {
@@ -46,6 +63,10 @@ pub(crate) async fn run(work: Work, mut task: Task) {
             Work::Election => election(&mut task, &session).await,
             Work::Barrier => barrier(&mut task, &session).await,
             Work::Counter => counter(&mut task, &session).await,
+            Work::Several => several(&mut task, &session).await,
+            Work::Once => once(&mut task, &session).await,
+            Work::Latch => latch(&mut task, &session).await,
+            Work::Small => small(&mut task, &session).await,
         }
         let pause = task.rng.below(15);
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -269,4 +290,119 @@ async fn counter(task: &mut Task, session: &Session) {
         Ok(value) => task.tell(Fact::Counted { op, value }),
         Err(error) => task.failed(op, &error),
     }
+}
+
+/// One of a series of names.
+fn name_now(series: &str, seconds: u64) -> String {
+    format!("{series}/{}", now() / (seconds * 1_000_000_000))
+}
+
+async fn several(task: &mut Task, session: &Session) {
+    let (mut wants, mut shares) = (Vec::new(), Vec::new());
+    let which = task.rng.between(1, 15);
+    for (bit, name) in [(1, "together/a"), (2, "together/b")] {
+        if which & bit != 0 {
+            wants.push(Want::mutex(name));
+            shares.push((name.to_owned(), Share::Alone));
+        }
+    }
+    if which & 4 != 0 {
+        let (want, share) = match task.rng.below(3) {
+            0 => (Want::write("read-write"), Share::Alone),
+            _ => (Want::read("read-write"), Share::Shared),
+        };
+        wants.push(want);
+        shares.push(("read-write".to_owned(), share));
+    }
+    if which & 8 != 0 {
+        let weight = task.rng.between(1, 2);
+        let weight32 = u32::try_from(weight).expect("1 or 2");
+        wants.push(Want::permits("permits", PERMITS, weight32));
+        shares.push(("permits".to_owned(), Share::Permits(weight, u64::from(PERMITS))));
+    }
+    let op = task.next_op();
+    task.tell(Fact::Asked { op, name: "several".to_owned() });
+    match session.acquire_all(wants).acquire().await {
+        Ok(all) => {
+            task.granted_all(op, &all, shares);
+            let time = task.rng.below(10);
+            task.hold(op, &all, time).await;
+            task.tell(Fact::Releasing { op });
+            let answer = all.release().await;
+            task.released(op, &answer);
+        }
+        Err(error) => task.failed(op, &error),
+    }
+}
+
+/// The result is the token of the run; some runs come to nothing.
+async fn once(task: &mut Task, session: &Session) {
+    let op = task.next_op();
+    let name = name_now("once", ONCE_SECONDS);
+    task.tell(Fact::Asked { op, name: name.clone() });
+    match session.once(&name, RETENTION).turn().await {
+        Ok(Turn::Done(value)) => {
+            let token = value.as_text().and_then(|text| text.parse().ok()).unwrap_or(0);
+            task.tell(Fact::Done { op, name, token, ran: false });
+        }
+        Ok(Turn::Run(run)) => {
+            task.granted(op, &run, Share::Alone);
+            let time = task.rng.below(20);
+            task.hold(op, &run, time).await;
+            task.tell(Fact::Releasing { op });
+            let token = run.token().get();
+            if task.rng.below(3) == 0 {
+                let answer = run.release().await;
+                return task.released(op, &answer);
+            }
+            match run.complete(token.to_string(), RETENTION).await {
+                Ok(()) => task.tell(Fact::Done { op, name, token, ran: true }),
+                Err(error) => task.failed(op, &error),
+            }
+        }
+        Err(error) => task.failed(op, &error),
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Each task counts each latch down once.
+async fn latch(task: &mut Task, session: &Session) {
+    let name = name_now("latch", LATCH_SECONDS);
+    if task.is_first_of(&name) {
+        let latch = session.latch(&name);
+        let op = task.next_op();
+        task.tell(Fact::Asked { op, name: name.clone() });
+        let counted = match latch.create(COUNTS).await {
+            Ok(_) => latch.count_down_once(&task.name).await,
+            Err(error) => Err(error),
+        };
+        match counted {
+            Ok(state) => {
+                let remaining = state.remaining;
+                task.tell(Fact::CountedDown { op, name: name.clone(), remaining });
+            }
+            Err(error) => task.failed(op, &error),
+        }
+        match latch.wait_timeout(Duration::from_millis(300)).await {
+            Ok(Some(_)) => task.tell(Fact::LetThrough { op, name, count: COUNTS }),
+            Ok(None) => {}
+            Err(error) => task.failed(op, &error),
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+async fn small(task: &mut Task, session: &Session) {
+    let Some((op, guard)) = lock(task, session, &name_now(SMALL, SMALL_SECONDS)).await else {
+        return;
+    };
+    let add = task.next_op();
+    let name = name_now("small-count", SMALL_SECONDS);
+    task.tell(Fact::Asked { op: add, name: name.clone() });
+    // What it counts to is judged by what went over the wire.
+    if let Err(error) = session.counter(&name).guarded(&guard).add(1).await {
+        task.failed(add, &error);
+    }
+    unlock(task, op, guard).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }

@@ -68,9 +68,10 @@ impl SmallDisk {
         Path::new("/proc").join(self.keeper.id().to_string()).join("root").join(inside)
     }
 
-    /// Takes all that is free.
+    /// Takes all that is free; again: what became free meanwhile as well.
     pub fn fill(&self) {
-        let mut filler = File::create(self.filler()).expect("a file");
+        let filler = File::options().create(true).append(true).open(self.filler());
+        let mut filler = filler.expect("a file");
         let mut piece = vec![0; 1024 * 1024];
         while !piece.is_empty() {
             match filler.write(&piece) {

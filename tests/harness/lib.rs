@@ -17,7 +17,7 @@ pub use cluster::{Cluster, NodeStatus, Seat, Status};
 pub use disk::SmallDisk;
 pub use net::Network;
 pub use process::{Process, Signal};
-pub use proxy::{Proxy, Weather, Weathers};
+pub use proxy::{Pieces, Proxy, Weather, Weathers};
 
 use std::time::{Duration, Instant};
 

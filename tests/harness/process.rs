@@ -54,12 +54,12 @@ impl Process {
 
     /// All it wrote to standard output so far.
     pub fn output(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
+        text_of(&self.output)
     }
 
-    /// All it wrote to standard error so far.
+    /// All it wrote to standard error so far, and before it all that ran under its label.
     pub fn errors(&self) -> String {
-        fs::read_to_string(&self.errors).unwrap_or_default()
+        text_of(&self.errors)
     }
 
     /// Sends a signal to this process alone.
@@ -111,6 +111,11 @@ impl Drop for Process {
             eprintln!("--- {} ---\n{}", self.output.display(), tail(&self.output()));
         }
     }
+}
+
+/// Whoever was killed in the middle of a character has still written what stands before it.
+fn text_of(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 /// The last 60 lines.

@@ -1,6 +1,7 @@
 //! A road between two TCP ends on which bytes can be late, stuck, or not come through at all, each direction for itself. What is stuck
 //! comes later, as after a retransmission: TCP loses no byte of a connection that lives. Needs no rights on any machine.
 
+use std::iter::Sum;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,10 +49,33 @@ pub struct Proxy {
     runtime: Option<Runtime>,
 }
 
-/// What the weather did.
+/// What the weather did to pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pieces {
+    pub passed: u64,
+    /// Delayed.
+    pub late: u64,
+    /// Lost once, and sent again.
+    pub lost: u64,
+    /// By a cut.
+    pub held: u64,
+}
+
+impl Sum for Pieces {
+    fn sum<I: Iterator<Item = Self>>(pieces: I) -> Self {
+        pieces.fold(Self::default(), |sum, one| Self {
+            passed: sum.passed + one.passed,
+            late: sum.late + one.late,
+            lost: sum.lost + one.lost,
+            held: sum.held + one.held,
+        })
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     passed: AtomicU64,
+    late: AtomicU64,
     lost: AtomicU64,
     held: AtomicU64,
 }
@@ -91,10 +115,11 @@ impl Proxy {
         self.weather.send_replace(weathers);
     }
 
-    /// Pieces that arrived so far, those that were lost once, and those that a cut held up.
-    pub fn counts(&self) -> [u64; 3] {
-        let Counts { passed, lost, held } = &*self.pieces;
-        [passed, lost, held].map(|count| count.load(Ordering::Relaxed))
+    /// What became of all pieces so far.
+    pub fn counts(&self) -> Pieces {
+        let Counts { passed, late, lost, held } = &*self.pieces;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Pieces { passed: count(passed), late: count(late), lost: count(lost), held: count(held) }
     }
 }
 
@@ -219,6 +244,9 @@ async fn take(
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
         let now = direction.of(&weather.borrow());
         let mut at = Instant::now() + now.delay;
+        if !now.delay.is_zero() {
+            pieces.late.fetch_add(1, Ordering::Relaxed);
+        }
         if chance.of_1000(now.lost_of_1000) {
             pieces.lost.fetch_add(1, Ordering::Relaxed);
             at += RETRANSMISSION;

@@ -33,7 +33,11 @@ impl Raw {
     /// Connects at the first call.
     pub fn new(endpoint: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{endpoint}")).expect("an address");
-        let channel = endpoint.connect_timeout(Duration::from_secs(2)).connect_lazy();
+        Self::over(endpoint.connect_timeout(Duration::from_secs(2)).connect_lazy())
+    }
+
+    /// The same over a connection of the caller's making.
+    pub fn over(channel: Channel) -> Self {
         Self {
             session: SessionServiceClient::new(channel.clone()),
             lock: LockServiceClient::new(channel.clone()),

@@ -8,11 +8,11 @@ use conclave_client::Client;
 use conclave_proto::v1;
 use conclave_proto::v1::stream_request::Message as Say;
 use conclave_proto::v1::stream_response::Message as Said;
-use conclave_tests::raw::{Raw, Wait, fresh_secret, mutex};
-use tokio::sync::mpsc;
+use conclave_tests::raw::{Raw, Wait, mutex};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Request};
 
+use crate::stream::Stream;
 use crate::victim::Victim;
 use crate::wire::{Wire, call, frame};
 
@@ -107,41 +107,6 @@ async fn a_future_that_is_dropped_at_any_await_leaks_nothing() {
     victim.goes_on(64).await;
 }
 
-/// A stream whose messages are said one by one.
-struct Stream {
-    to: mpsc::Sender<v1::StreamRequest>,
-    from: tonic::Streaming<v1::StreamResponse>,
-}
-
-impl Stream {
-    async fn open(node: &Raw) -> Self {
-        let (to, said) = mpsc::channel(16);
-        let request = v1::OpenRequest {
-            secret: fresh_secret(),
-            ttl_ms: 60_000,
-            name: "busy".to_owned(),
-            ..Default::default()
-        };
-        let mut stream = {
-            to.send(message(Say::Open(request))).await.expect("room");
-            let said = tokio_stream::wrappers::ReceiverStream::new(said);
-            let from = node.session().stream(said).await.expect("a stream").into_inner();
-            Self { to, from }
-        };
-        assert!(matches!(stream.next().await, Said::Opened(_)));
-        stream
-    }
-
-    async fn next(&mut self) -> Said {
-        let next = timeout(Duration::from_secs(30), self.from.message()).await;
-        next.expect("in time").expect("no status").expect("no end").message.expect("a message")
-    }
-}
-
-fn message(say: Say) -> v1::StreamRequest {
-    v1::StreamRequest { message: Some(say) }
-}
-
 /// A disk that takes seconds for each sync holds up commits; the majority is there, and the session lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn keepalives_are_answered_behind_a_window_of_calls_that_no_commit_answers() {
@@ -175,14 +140,14 @@ async fn keepalives_are_answered_behind_a_window_of_calls_that_no_commit_answers
         let op =
             Some(v1::call_request::Op::Acquire(mutex(&format!("lock {seq}"), Wait::None(true))));
         let call = v1::CallRequest { seq, seen_through: 0, op };
-        stream.to.send(message(Say::Call(call))).await.expect("room");
+        stream.say(Say::Call(call)).await;
     }
     for seq in 1..=1_000 {
-        stream.to.send(message(Say::CancelSeq(seq))).await.expect("room");
+        stream.say(Say::CancelSeq(seq)).await;
     }
     let from = Instant::now();
     let keepalive = v1::StreamKeepAlive { number: 1, losses_seen_through: 0 };
-    stream.to.send(message(Say::KeepAlive(keepalive))).await.expect("room");
+    stream.say(Say::KeepAlive(keepalive)).await;
     let mut answers = 0;
     loop {
         match stream.next().await {

@@ -261,7 +261,7 @@ mod tests {
         let endpoints = (1..=nodes).map(|node| format!("10.0.0.{node}:1"));
         let directory = Arc::new(Directory::new(endpoints).expect("addresses"));
         let (request_timeout, dial_patience_min) = (LEFT, Duration::from_millis(500));
-        Arc::new(Rpc { directory, request_timeout, dial_patience_min })
+        Arc::new(Rpc { directory, request_timeout, dial_patience_min, ear: None })
     }
 
     fn nodes(rpc: &Rpc) -> Vec<NodeIndex> {

@@ -41,8 +41,12 @@ impl Machine {
         let shared = Arc::new(Shared::new(identity, clock.clone(), clock.now()));
         let directory = Arc::new(Directory::new(["127.0.0.1:1"]).expect("an address"));
         let patience = seconds(1.0);
-        let rpc =
-            Arc::new(Rpc { directory, request_timeout: patience, dial_patience_min: patience });
+        let rpc = Arc::new(Rpc {
+            directory,
+            request_timeout: patience,
+            dial_patience_min: patience,
+            ear: None,
+        });
         let (sender, commands) = mpsc::unbounded_channel();
         let handle = Arc::new(Handle { shared: Arc::clone(&shared), commands: sender, rpc });
         let mut core = Core::new(shared, &handle);

@@ -43,6 +43,7 @@ pub struct Feed {
     sender: FeedSender,
     /// Taken from the pipe in one go.
     taken: VecDeque<Notice>,
+    is_used: bool,
     session: SessionId,
     hub: Hub,
 }
@@ -59,12 +60,29 @@ struct Pipe {
     /// The last notice; nothing is accepted after it.
     end: Option<Notice>,
     closed: bool,
+    /// Its client has heard that it is there.
+    used: bool,
     reader: Option<Waker>,
 }
 
 impl Feed {
     pub(crate) fn new(session: SessionId, sender: FeedSender, hub: Hub) -> Self {
-        Self { sender, taken: VecDeque::new(), session, hub }
+        Self { sender, taken: VecDeque::new(), is_used: false, session, hub }
+    }
+
+    /// From now on this is the feed of its session, which an older one was so far; that one ends as `Replaced`. Of one that was
+    /// not [offered](Hub::offer) nothing changes.
+    pub fn takes_over(&mut self) {
+        self.use_it();
+        self.hub.takes_over(self.session, &self.sender);
+    }
+
+    /// Its client has said something behind its opening.
+    pub fn use_it(&mut self) {
+        if !self.is_used {
+            self.is_used = true;
+            self.sender.lock().used = true;
+        }
     }
 
     /// A sender into this feed.
@@ -163,6 +181,10 @@ impl FeedSender {
 
     pub(crate) fn is_open(&self) -> bool {
         !self.lock().closed
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.lock().used
     }
 
     /// The same feed, not merely one of the same session.

@@ -4,7 +4,7 @@
 //! Whoever waits registers here before proposing, so that no answer can pass by. Only a leader serves waits: on a node that
 //! does not lead, every feed and ticket ends at once with `Moved`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,9 @@ use crate::watcher::{Interest, Position, Watcher};
 
 /// Parts with a lock each: apply and some thousand readers seldom meet.
 const SHARDS: usize = 64;
+
+/// Feeds of one session that are offered at one time: a client makes one stream, perhaps a second one beside it.
+const OFFERED_MAX: usize = 4;
 
 /// A cheap handle; all clones are the same hub.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ enum Serving {
 #[derive(Debug, Default)]
 struct Listeners {
     feed: Option<FeedSender>,
+    /// Told the same, and attached to nothing before one of them takes over; the oldest first.
+    offered: VecDeque<FeedSender>,
     /// By seq and number of the attachment: a detach removes only its own.
     tickets: BTreeMap<(Seq, u64), oneshot::Sender<WaitAnswer>>,
 }
@@ -127,6 +132,57 @@ impl Hub {
             older.finish(Some(Notice::Replaced));
         }
         Feed::new(session, sender, self.clone())
+    }
+
+    /// The same, unless the feed there is was ever used: whoever opened the session has heard so, and what asks to open it once
+    /// more was delayed on its way. None: so it is.
+    #[must_use]
+    pub fn subscribe_unless_used(&self, session: SessionId) -> Option<Feed> {
+        let is_used = {
+            let shard = self.shard(session);
+            let feed = shard.sessions.get(&session).and_then(|listeners| listeners.feed.as_ref());
+            feed.is_some_and(|feed| feed.is_open() && feed.is_used())
+        };
+        (!is_used).then(|| self.subscribe(session))
+    }
+
+    /// As [`subscribe`](Self::subscribe), but the feed that there is goes on until this one [takes over](Feed::takes_over): whether
+    /// it may is not decided yet.
+    #[must_use]
+    pub fn offer(&self, session: SessionId) -> Feed {
+        let sender = FeedSender::new();
+        let forgotten = {
+            let mut shard = self.shard(session);
+            match &shard.serving {
+                Serving::No { leader } => {
+                    sender.finish(Some(Notice::Moved { leader: leader.clone() }));
+                    None
+                }
+                Serving::Yes => {
+                    let offered = &mut self.listeners(&mut shard, session).offered;
+                    offered.push_back(sender.clone());
+                    if offered.len() > OFFERED_MAX { offered.pop_front() } else { None }
+                }
+            }
+        };
+        if let Some(oldest) = forgotten {
+            oldest.finish(Some(Notice::Replaced));
+        }
+        Feed::new(session, sender, self.clone())
+    }
+
+    /// Unless this feed is over, or was not offered.
+    pub(crate) fn takes_over(&self, session: SessionId, feed: &FeedSender) {
+        let replaced = {
+            let mut shard = self.shard(session);
+            let Some(listeners) = shard.sessions.get_mut(&session) else { return };
+            let at = listeners.offered.iter().position(|offered| offered.is(feed));
+            let Some(taking) = at.and_then(|at| listeners.offered.remove(at)) else { return };
+            listeners.feed.replace(taking)
+        };
+        if let Some(older) = replaced {
+            older.finish(Some(Notice::Replaced));
+        }
     }
 
     /// A unary wait: the final answer of that seq. To be called before proposing. The caller has checked the session's key.
@@ -243,6 +299,8 @@ impl Hub {
         if !told {
             listeners.feed = None;
         }
+        let event = Notice::Event { revision, n, event: event.clone() };
+        listeners.offered.retain(|offered| offered.push(event.clone()));
         self.forget_if_silent(&mut shard, session);
         drop(shard);
         if !told {
@@ -250,11 +308,13 @@ impl Hub {
         }
     }
 
-    /// Called when a feed is dropped: detaches, unless a newer one is there.
+    /// Called when a feed is dropped: detaches, unless another one is there.
     pub(crate) fn unsubscribe(&self, session: SessionId, feed: &FeedSender) {
         let mut shard = self.shard(session);
         let Some(listeners) = shard.sessions.get_mut(&session) else { return };
         if !listeners.feed.as_ref().is_some_and(|current| current.is(feed)) {
+            listeners.offered.retain(|offered| !offered.is(feed));
+            self.forget_if_silent(&mut shard, session);
             return;
         }
         listeners.feed = None;
@@ -287,8 +347,9 @@ impl Hub {
     }
 
     fn forget_if_silent(&self, shard: &mut Shard, session: SessionId) {
-        let silent =
-            |listeners: &Listeners| listeners.feed.is_none() && listeners.tickets.is_empty();
+        let silent = |listeners: &Listeners| {
+            listeners.feed.is_none() && listeners.offered.is_empty() && listeners.tickets.is_empty()
+        };
         if shard.sessions.get(&session).is_some_and(silent) {
             shard.sessions.remove(&session);
             self.shared.listening.fetch_sub(1, Ordering::SeqCst);
@@ -315,7 +376,7 @@ impl Listeners {
     }
 
     fn moved(self, leader: Option<&LeaderHint>) {
-        if let Some(feed) = self.feed {
+        for feed in self.feed.into_iter().chain(self.offered) {
             feed.finish(Some(Notice::Moved { leader: leader.cloned() }));
         }
         for sender in self.tickets.into_values() {

@@ -1,5 +1,6 @@
-//! The first message of a stream: open, attach or resume. The feed is subscribed to before attach and resume are proposed,
-//! so that nothing that happens to the session after that decision is missed.
+//! The first message of a stream: open, attach or resume. The feed is there before attach and resume are proposed, so that nothing
+//! that happens to the session after that decision is missed; but the stream that the session has goes on until the decision is
+//! made, so that a refused or late opening disturbs nobody.
 
 use conclave_machine::{Command, Epoch, Outcome, Refusal, Revision, Seq, SessionId, SessionKey};
 use conclave_proto::v1;
@@ -90,7 +91,7 @@ async fn opened(edge: &Edge, message: v1::OpenRequest) -> Result<Opened, Failure
     let Decided { revision, outcome } = edge.propose(Command::Open(open)).await?;
     let answer = answer::opened(outcome, revision)?;
     let key = SessionKey { id: SessionId(answer.session), secret, epoch: Epoch(answer.epoch) };
-    let feed = edge.hub().subscribe(key.id);
+    let feed = edge.hub().subscribe_unless_used(key.id).ok_or(Refusal::Stale)?;
     // It may have ended between the decision and the subscription; nobody would tell.
     if !is_known(edge, key).await? {
         return Err(Refusal::SessionExpired.into());
@@ -105,7 +106,6 @@ async fn attached(edge: &Edge, message: v1::AttachRequest) -> Result<Opened, Fai
     let (feed, Decided { revision, outcome }) = decide(edge, Command::Attach(attach), feed).await?;
     let standing = match outcome {
         Outcome::Attached(standing) => standing,
-        Outcome::Refused(refusal) => return Err(refusal.into()),
         other => return Err(unexpected(&other)),
     };
     let message = Message::Attached(v1::AttachResponse {
@@ -128,10 +128,10 @@ async fn resumed(edge: &Edge, message: v1::ResumeRequest) -> Result<Opened, Fail
     Ok(Opened { key, feed, revision, waits: Vec::new(), message: Message::Resumed(answer) })
 }
 
-/// The feed of a session whose owner asks. None: this node's state does not know the session under this key; then nobody's
-/// stream is replaced, and the machine, which alone knows, is asked all the same.
+/// The feed of a session whose owner asks. None: this node's state does not know the session under this key; the machine, which
+/// alone knows, is asked all the same.
 async fn subscribe(edge: &Edge, key: SessionKey) -> Result<Option<Feed>, Failure> {
-    Ok(is_known(edge, key).await?.then(|| edge.hub().subscribe(key.id)))
+    Ok(is_known(edge, key).await?.then(|| edge.hub().offer(key.id)))
 }
 
 /// Proposes and waits for the decision. What the feed told before belongs to an older state, which the answer supersedes.
@@ -142,8 +142,11 @@ async fn decide(
 ) -> Result<(Feed, Decided), Failure> {
     let decided = edge.propose(command).await?;
     match (feed, &decided.outcome) {
-        (Some(feed), _) => Ok((feed, decided)),
-        (None, Outcome::Refused(refusal)) => Err(refusal.clone().into()),
+        (_, Outcome::Refused(refusal)) => Err(refusal.clone().into()),
+        (Some(mut feed), _) => {
+            feed.takes_over();
+            Ok((feed, decided))
+        }
         // Decided by a state that this node did not have yet when it looked: the next attempt finds it.
         (None, _) => Err(Failure::Moved { leader: edge.leadership().leader }),
     }

@@ -167,6 +167,7 @@ impl Serving {
 
     /// One message of the client.
     fn heard(&mut self, said: v1::StreamRequest) {
+        self.feed.use_it();
         match said.message {
             Some(Said::Call(call)) => self.call(call),
             Some(Said::CancelSeq(seq)) => match request::seq(seq, "cancel_seq") {

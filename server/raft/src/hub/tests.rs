@@ -346,3 +346,56 @@ fn readers_that_come_and_go_meanwhile_see_no_gap() {
     });
     assert_eq!(hub.shared.listening.load(Ordering::SeqCst), 0);
 }
+
+#[test]
+fn a_feed_that_is_offered_replaces_nobody_before_it_takes_over() {
+    let hub = leading();
+    let mut feed = hub.subscribe(ANN);
+    // Refused: it is gone as if it had not been.
+    drop(hub.offer(ANN));
+    deliver(&hub, 1, &[granted(ANN, 1)]);
+    assert_eq!(drain(&mut feed), [notice(1, 1, granted(ANN, 1))]);
+    assert!(hub.has_feed(ANN));
+    assert_eq!(detached(&hub), []);
+    let mut next = hub.offer(ANN);
+    deliver(&hub, 2, &[granted(ANN, 2)]);
+    next.takes_over();
+    deliver(&hub, 3, &[granted(ANN, 3)]);
+    // Nothing is missed on either side of the moment.
+    assert_eq!(drain(&mut feed), [notice(2, 1, granted(ANN, 2)), Notice::Replaced]);
+    assert_eq!(drain(&mut next), [2, 3].map(|seq| notice(seq, 1, granted(ANN, seq))));
+    drop(feed);
+    assert_eq!(detached(&hub), []);
+    drop(next);
+    assert_eq!(detached(&hub), [Tiding::Detached(ANN, None)]);
+}
+
+#[test]
+fn offered_feeds_are_few_attach_nothing_and_end_with_the_leadership() {
+    let hub = leading();
+    let mut offered: Vec<_> = (0..=OFFERED_MAX).map(|_| hub.offer(ANN)).collect();
+    assert!(!hub.has_feed(ANN) && !hub.is_attached(ANN, Seq(1)));
+    assert_eq!(drain(&mut offered[0]), [Notice::Replaced]);
+    hub.leadership_lost(None);
+    for feed in &mut offered[1..] {
+        assert_eq!(drain(feed), [Notice::Moved { leader: None }]);
+    }
+    offered[1].takes_over();
+    assert!(!hub.has_feed(ANN));
+    drop(offered);
+    assert_eq!(hub.shared.listening.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_late_opening_replaces_no_stream_that_its_client_uses() {
+    let hub = leading();
+    let unheard = hub.subscribe(ANN);
+    // Its client never heard of it, and opens again.
+    let mut feed = hub.subscribe_unless_used(ANN).expect("nobody uses it");
+    drop(unheard);
+    feed.use_it();
+    assert!(hub.subscribe_unless_used(ANN).is_none());
+    assert!(hub.has_feed(ANN));
+    drop(feed);
+    assert!(hub.subscribe_unless_used(ANN).is_some(), "it is gone");
+}
