@@ -29,6 +29,8 @@ pub struct LogStorage<L> {
     log: L,
     retained: Retained,
     growth: Growth,
+    /// The term of this node's vote when this reader was handed out: of the leadership that it serves. None: of no vote.
+    term: Option<u64>,
     /// Lets the node wait until the core has let go of the log. None: nobody waits.
     _open: Option<TaskTrackerToken>,
 }
@@ -37,7 +39,7 @@ impl<L: LogStore> LogStorage<L> {
     /// Whatever `retained` still needs is not purged.
     #[must_use]
     pub fn new(log: L, retained: Retained) -> Self {
-        Self { log, retained, growth: Growth::default(), _open: None }
+        Self { log, retained, growth: Growth::default(), term: None, _open: None }
     }
 
     pub(crate) fn tracked(self, open: TaskTrackerToken) -> Self {
@@ -46,6 +48,10 @@ impl<L: LogStore> LogStorage<L> {
 
     pub(crate) fn growth(&self) -> Growth {
         self.growth.clone()
+    }
+
+    fn term_of_vote(&self) -> Option<u64> {
+        self.log.state().vote.map(|vote| vote.term)
     }
 
     fn read(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
@@ -96,8 +102,15 @@ impl<L: LogStore> RaftLogReader<TypeConfig> for LogStorage<L> {
         self.log.state().vote.map(vote_of).transpose()
     }
 
+    /// What replication reads. openraft looks only after this whether the leadership is over for which it does, and ends the node
+    /// for an error: meanwhile another leader's snapshot or entries may have taken from the log what was to be sent. Nothing is
+    /// the answer then, and is sent to nobody. The later vote is saved before anything is taken away for it, so as long as the
+    /// vote is the same, what is missing is a hole.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read_some(start, end)
+        match self.read_some(start, end) {
+            Err(_) if self.term_of_vote() != self.term => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// What apply reads. In pieces, so that a long way to catch up does not lie in memory as a whole.
@@ -143,7 +156,7 @@ impl<L: LogStore> RaftLogStorage<TypeConfig> for LogStorage<L> {
     }
 
     async fn get_log_reader(&mut self) -> Self::LogReader {
-        self.clone()
+        Self { term: self.term_of_vote(), ..self.clone() }
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {

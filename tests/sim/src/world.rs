@@ -45,8 +45,6 @@ pub struct World {
 pub struct Effects {
     pub unsynced_writes_lost: u64,
     pub nodes_that_ended: u64,
-    /// Of these the ones where the purge behind an installed snapshot overtook apply.
-    pub nodes_overtaken: u64,
     pub comparisons: u64,
     pub snapshots: u64,
     pub expiries: u64,
@@ -234,15 +232,11 @@ impl World {
         }
     }
 
-    /// A process that ended is started again by whoever runs it. A broken disk is a reason to end, and so is openraft#2116: a
-    /// snapshot came while entries that it covers were still being applied, and its purge took them away. It ends the node
-    /// and loses nothing; with the log that a real node keeps (50,000 entries, here 200) it is not expected.
+    /// A process that ended is started again by whoever runs it. A broken disk is the only reason to end.
     fn look_after(&mut self, node: usize) {
         let Some(why) = self.members[node].ended() else { return };
         self.effects.nodes_that_ended += 1;
-        let overtaken = why.contains("the log has no entry");
-        self.effects.nodes_overtaken += u64::from(overtaken);
-        if self.excused.remove(&node) || overtaken {
+        if self.excused.remove(&node) {
             self.diary.say(&self.names[node], &format!("ends: {why}"));
         } else {
             self.diary.fail(&format!("{} ended: {why}", self.names[node]));
