@@ -12,6 +12,7 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::appended::Appended;
 use crate::growth::Growth;
 use crate::planted::planted;
 use crate::retention::Retained;
@@ -29,6 +30,7 @@ pub struct LogStorage<L> {
     log: L,
     retained: Retained,
     growth: Growth,
+    appended: Appended,
     /// Lets the node wait until the core has let go of the log. None: nobody waits.
     _open: Option<TaskTrackerToken>,
 }
@@ -37,7 +39,13 @@ impl<L: LogStore> LogStorage<L> {
     /// Whatever `retained` still needs is not purged.
     #[must_use]
     pub fn new(log: L, retained: Retained) -> Self {
-        Self { log, retained, growth: Growth::default(), _open: None }
+        Self {
+            log,
+            retained,
+            growth: Growth::default(),
+            appended: Appended::default(),
+            _open: None,
+        }
     }
 
     pub(crate) fn tracked(self, open: TaskTrackerToken) -> Self {
@@ -46,6 +54,10 @@ impl<L: LogStore> LogStorage<L> {
 
     pub(crate) fn growth(&self) -> Growth {
         self.growth.clone()
+    }
+
+    pub(crate) fn appended(&self) -> Appended {
+        self.appended.clone()
     }
 
     fn read(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
@@ -168,11 +180,17 @@ impl<L: LogStore> RaftLogStorage<TypeConfig> for LogStorage<L> {
             let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
             self.growth.appended(last.position.index, bytes as u64);
         }
+        let end = entries.last().map(|last| last.position.index);
         if planted("acknowledged before it is durable") {
             callback.io_completed(Ok(()));
             return self.log.append(entries, Box::new(drop));
         }
-        self.log.append(entries, Box::new(move |result| callback.io_completed(result)))
+        self.log.append(entries, Box::new(move |result| callback.io_completed(result)))?;
+        // Behind it, for whoever hears of it reads.
+        if let Some(end) = end {
+            self.appended.up_to(end);
+        }
+        Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
