@@ -77,8 +77,9 @@ pub(crate) async fn launch(
     let myself = Myself::new(&identity, place.directory.identity(), config);
     let connections = Connections::new(patience, config.storage.dial());
     let view = machine.view();
-    let network = Network { myself: myself.clone(), connections: connections.clone() };
     let storage = LogStorage::new(log.clone(), retained).tracked(tasks.token());
+    let appended = storage.appended();
+    let network = Network { myself: myself.clone(), connections: connections.clone(), appended };
     let growth = storage.growth();
     let machine = machine.tracked(tasks.token());
     let raft = Raft::new(identity.node_id, Arc::new(core), network, storage, machine)

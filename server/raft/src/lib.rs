@@ -2,6 +2,7 @@
 
 mod alarms;
 mod answer;
+mod appended;
 mod apply_times;
 mod backup;
 mod clock;

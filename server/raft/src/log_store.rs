@@ -12,6 +12,7 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::appended::Appended;
 use crate::growth::Growth;
 use crate::planted::planted;
 use crate::retention::Retained;
@@ -29,6 +30,7 @@ pub struct LogStorage<L> {
     log: L,
     retained: Retained,
     growth: Growth,
+    appended: Appended,
     /// The term of this node's vote when this reader was handed out: of the leadership that it serves. None: of no vote.
     term: Option<u64>,
     /// Lets the node wait until the core has let go of the log. None: nobody waits.
@@ -39,7 +41,14 @@ impl<L: LogStore> LogStorage<L> {
     /// Whatever `retained` still needs is not purged.
     #[must_use]
     pub fn new(log: L, retained: Retained) -> Self {
-        Self { log, retained, growth: Growth::default(), term: None, _open: None }
+        Self {
+            log,
+            retained,
+            growth: Growth::default(),
+            appended: Appended::default(),
+            term: None,
+            _open: None,
+        }
     }
 
     pub(crate) fn tracked(self, open: TaskTrackerToken) -> Self {
@@ -48,6 +57,10 @@ impl<L: LogStore> LogStorage<L> {
 
     pub(crate) fn growth(&self) -> Growth {
         self.growth.clone()
+    }
+
+    pub(crate) fn appended(&self) -> Appended {
+        self.appended.clone()
     }
 
     fn term_of_vote(&self) -> Option<u64> {
@@ -181,11 +194,17 @@ impl<L: LogStore> RaftLogStorage<TypeConfig> for LogStorage<L> {
             let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
             self.growth.appended(last.position.index, bytes as u64);
         }
+        let end = entries.last().map(|last| last.position.index);
         if planted("acknowledged before it is durable") {
             callback.io_completed(Ok(()));
             return self.log.append(entries, Box::new(drop));
         }
-        self.log.append(entries, Box::new(move |result| callback.io_completed(result)))
+        self.log.append(entries, Box::new(move |result| callback.io_completed(result)))?;
+        // Behind it, for whoever hears of it reads.
+        if let Some(end) = end {
+            self.appended.up_to(end);
+        }
+        Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {

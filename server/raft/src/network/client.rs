@@ -22,7 +22,9 @@ use super::connections::{Client, Connections, Lane};
 use super::header::Parties;
 use super::pace::Pace;
 use super::pipeline::{Broken, Requests};
+use super::rest::Rest;
 use super::{snapshot, wire};
+use crate::appended::Appended;
 use crate::clock::Clock;
 use crate::counters::count;
 use crate::identity::Myself;
@@ -36,6 +38,8 @@ type Error = RPCError<TypeConfig>;
 pub(crate) struct Network {
     pub(crate) myself: Myself,
     pub(crate) connections: Connections,
+    /// Of the log that openraft replicates.
+    pub(crate) appended: Appended,
 }
 
 /// One peer on one lane.
@@ -113,7 +117,7 @@ impl PeerClient {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let mut requests = Requests::new(input);
+        let mut requests = Requests::new(input, Rest::new(&self.network.appended));
         let patience = self.network.connections.patience().entries;
         // openraft's pause after an error is part of the stream of requests: connecting before the first one was asked for
         // would mean to try again without any pause.

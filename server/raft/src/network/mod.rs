@@ -7,6 +7,7 @@ mod heard;
 mod pace;
 mod pipeline;
 mod protocol;
+mod rest;
 mod service;
 mod snapshot;
 mod wire;

@@ -19,6 +19,7 @@ use futures::{Stream, StreamExt as _, stream};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tonic::Status;
 
+use super::rest::Rest;
 use super::wire;
 use crate::types::{LogId, TypeConfig};
 
@@ -47,6 +48,8 @@ pub(super) struct Answered<S> {
 struct Shared<S> {
     /// None: it ended, or nobody hears the answers any more.
     input: Option<S>,
+    /// Whether it may have something to send that cannot wait.
+    rest: Rest,
     /// Handed out by openraft and not answered, in order.
     unanswered: VecDeque<Reach>,
     /// openraft was given an answer and may not have looked at it yet.
@@ -62,9 +65,10 @@ struct Reach {
 }
 
 impl<S> Requests<S> {
-    pub(super) fn new(input: S) -> Self {
+    pub(super) fn new(input: S, rest: Rest) -> Self {
         let shared = Shared {
             input: Some(input),
+            rest,
             unanswered: VecDeque::new(),
             handed_out: false,
             waiting: None,
@@ -87,10 +91,15 @@ impl<S: Stream<Item = Request> + Unpin> Stream for Requests<S> {
             shared.waiting = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let Some(input) = &mut shared.input else { return Poll::Ready(None) };
+        let Shared { input, rest, unanswered, .. } = &mut *shared;
+        let Some(input) = input else { return Poll::Ready(None) };
+        ready!(rest.poll_over(context));
         // openraft notes the request within this poll: nothing is decided about an answer between that and this note.
         let request = ready!(input.poll_next_unpin(context));
-        shared.unanswered.extend(request.as_ref().map(Reach::of));
+        if let Some(reach) = request.as_ref().map(Reach::of) {
+            rest.begin(reach.last.map_or(0, |last| last.index()));
+            unanswered.push_back(reach);
+        }
         Poll::Ready(request)
     }
 }

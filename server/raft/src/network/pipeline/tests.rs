@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::*;
+use crate::appended::Appended;
 use crate::types::{Entry, Vote, log_id_of};
 use conclave_store::LogPosition;
 
@@ -45,6 +46,13 @@ fn still() -> tokio::runtime::Runtime {
     runtime.expect("a runtime")
 }
 
+/// There are always entries to come, so that openraft is asked at once.
+fn never_resting() -> Appended {
+    let appended = Appended::default();
+    appended.up_to(u64::MAX);
+    appended
+}
+
 impl Line {
     fn new() -> Self {
         let (to_send, input) = mpsc::unbounded_channel();
@@ -56,7 +64,7 @@ impl Line {
             let Reach { previous, last } = Reach::of(request);
             noted.lock().expect("unpoisoned").push_back(Inflight { number, previous, last });
         });
-        let requests = Requests::new(input.boxed());
+        let requests = Requests::new(input.boxed(), Rest::new(&never_resting()));
         let (peer, answers) = mpsc::unbounded_channel();
         let answers = requests.answered_by(PATIENCE).over(UnboundedReceiverStream::new(answers));
         let answers = Some(answers.boxed());
@@ -245,7 +253,8 @@ fn nobody_who_hears_no_answers_is_asked_for_requests() {
 #[tokio::test]
 async fn what_was_asked_is_late_after_its_patience_and_silence_is_not() {
     let (to_send, input) = mpsc::unbounded_channel::<Request>();
-    let mut requests = Requests::new(UnboundedReceiverStream::new(input));
+    let mut requests =
+        Requests::new(UnboundedReceiverStream::new(input), Rest::new(&never_resting()));
     let (_peer, answers) = mpsc::unbounded_channel();
     let patience = Duration::from_millis(1);
     let answers = requests.answered_by(patience).over(UnboundedReceiverStream::new(answers));
