@@ -36,7 +36,7 @@ soak seconds="3600":
 
 # The whole cluster in one thread, that many seeds of faults.
 sim seeds="300":
-    CONCLAVE_SIM_SEEDS={{ seeds }} cargo test --profile sim -p conclave-sim
+    CONCLAVE_SIM_SEEDS={{ seeds }} cargo test --workspace --test sim
 
 # What deploy/ ships, for real: needs a container engine and builds the static release.
 deployment:

@@ -16,8 +16,10 @@ const HERE: &str = "CONCLAVE_SIM_HERE";
 const TRACES: &str = "CONCLAVE_SIM_TRACES";
 /// A seed takes about a second; a process that takes this long hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// In the ordinary run of all tests, with code that is not optimized; `just sim` runs more.
+/// In the ordinary run of all tests; CI and `just sim` run more.
 const SEEDS: u64 = 12;
+/// No further seeds are begun when so many failed.
+const FAILURES_MAX: usize = 3;
 /// Attempts that must have succeeded in each seed, on average.
 const DONE_MIN: u64 = 60;
 /// Lines of the trace that are shown of a seed that failed.
@@ -126,8 +128,10 @@ pub(crate) fn every_promise_is_kept_whatever_the_seed_breaks() -> Result<(), Fai
     let began = Instant::now();
     let mut seeds = (first..first + count).peekable();
     let (mut running, mut reports, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-    while seeds.peek().is_some() || !running.is_empty() {
+    let go_on = |failures: &[String]| failures.len() < FAILURES_MAX;
+    while (seeds.peek().is_some() && go_on(&failures)) || !running.is_empty() {
         while running.len() < cores
+            && go_on(&failures)
             && let Some(seed) = seeds.next()
         {
             running.push(start(seed, None));
