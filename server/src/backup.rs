@@ -1,8 +1,8 @@
 //! Backups and new clusters from old state, for the command line: what is done with files, while no node runs.
 
 pub use conclave_raft::{
-    BACKUP_FORMAT, BackupError, BackupInfo, Begun, CheckedBackup, NewCluster, RebirthError,
-    Survivor, restore,
+    BACKUP_FORMAT, BackupError, BackupInfo, Begun, CheckedBackup, Finished, NewCluster,
+    RebirthError, Survivor, finish_recovery, restore,
 };
 
 use conclave_raft::Member;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use conclave_client::{Client, Session};
 use conclave_proto::v1::SessionKey;
 use conclave_tests::raw::{Acquired, Raw, Wait};
-use conclave_tests::{Cluster, Seat, alone, conclave, eventually};
+use conclave_tests::{Cluster, Seat, alone, conclave, eventually, together};
 use serde_json::Value;
 
 /// The longest TTL in these backups is ten seconds.
@@ -148,6 +148,14 @@ async fn a_backup_of_three_nodes_begins_a_new_cluster_of_three() {
     );
     assert!(token > GAP, "{token}");
     check_data_is_everywhere(&new);
+    // Also where the third one is reached, which never led, is known to clients: each says it itself.
+    let endpoint = new.endpoint(new.leader());
+    eventually("everybody's address", Duration::from_secs(20), || {
+        let status = json(&["--endpoint", &endpoint, "status", "-o", "json"]);
+        let known = status["nodes"].as_array()?.clone();
+        let known: Vec<_> = known.iter().map(|node| node["client_address"].clone()).collect();
+        (known == [new.endpoint(0), new.endpoint(1), new.endpoint(2)]).then_some(())
+    });
 }
 
 /// Waits for a grant, at whoever leads: the same seq again, as every client does when its call goes unanswered.
@@ -264,4 +272,26 @@ async fn a_backup_under_load_and_across_a_leader_change_is_whole_or_not_there() 
     }
     let left: Vec<_> = fs::read_dir(&folder).expect("a folder").collect();
     assert_eq!(left.len(), whole.len(), "something was left behind: {left:?}");
+}
+
+#[test]
+fn a_state_that_was_restored_for_other_nodes_than_the_list_names_does_not_begin() {
+    let _turn = together();
+    let mut cluster = Cluster::prepare(3, &[], &|_| Seat::default());
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/0.1.0/backup");
+    let dir = cluster.data_dir(0);
+    // For a node alone.
+    let words = ["snapshot", "restore", text(&file), "--data-dir", text(&dir), "--name", "a"];
+    json(&[&words[..], &["--now", "-o", "json"]].concat());
+    for node in 0..3 {
+        cluster.restart(node);
+    }
+    eventually("it says what is wrong", Duration::from_secs(20), || {
+        let said = cluster.node(0).errors();
+        (said.contains("was made for the nodes a, and the list names a, b, c")).then_some(())
+    });
+    // The others were told nothing, and wait.
+    for node in 0..3 {
+        assert_eq!(cluster.status(node).and_then(|status| status.leader), None);
+    }
 }

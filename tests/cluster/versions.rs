@@ -1,7 +1,8 @@
 //! Builds of several versions in one cluster, and directories of other formats.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -119,6 +120,79 @@ async fn the_data_and_the_backup_of_the_first_release_are_read() {
     restored.restart(0);
     restored.leader();
     check_values(&restored.endpoints());
+}
+
+/// What a later release may have written, each in a directory that is sound else: which file, and its new bytes.
+fn newer(data: &Path) -> [(&'static str, Vec<u8>, [&'static str; 2]); 3] {
+    let sealed = |name: &str| {
+        let text = fs::read_to_string(data.join(name)).expect("a text");
+        let body = text.split("checksum=").next().expect("a body").replace("format=1", "format=2");
+        format!("{body}checksum={:08x}\n", crc(body.as_bytes())).into_bytes()
+    };
+    let log = "wal/r-00_000_000_000_000_000_000.wal";
+    let mut bytes = fs::read(data.join(log)).expect("a log");
+    // The checkpoint at its beginning: a type, the version, five values that are not there, and a checksum of all that.
+    bytes[4] = 2;
+    let sum = u64::from(crc(&bytes[..10])).to_be_bytes();
+    bytes[10..18].copy_from_slice(&sum);
+    [
+        ("identity", sealed("identity"), ["has format 2", "reads 1"]),
+        (
+            "snapshots/committed",
+            sealed("snapshots/committed"),
+            ["says \"format=2\"", "\"format=1\""],
+        ),
+        (log, bytes, ["has version 2", "reads 1"]),
+    ]
+}
+
+/// CRC-32 (IEEE), as all checksums on disk.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
+    !bytes.iter().fold(!0, byte)
+}
+
+/// Every file with its bytes, the locks not counted.
+fn bytes_in(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.append(&mut bytes_in(&path));
+        } else if !path.ends_with("LOCK") && !path.ends_with("wal.lock") {
+            found.insert(path.clone(), fs::read(&path).expect("readable"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_node_refuses_what_a_newer_program_wrote_and_changes_nothing() {
+    let _turn = together();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/0.1.0/data");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (number, (file, bytes, versions)) in newer(&golden).into_iter().enumerate() {
+        let data = folder.path().join(number.to_string());
+        copy(&golden, &data);
+        let sled = fs::File::options().write(true).open(data.join("snapshots/db"));
+        sled.and_then(|sled| sled.set_len(8_388_607)).expect("zeros");
+        fs::write(data.join(file), bytes).expect("written");
+        let before = bytes_in(&data);
+        let seat = |_| Seat { data_dir: Some(data.clone()), ..Seat::default() };
+        let mut cluster = Cluster::prepare(1, &[], &seat);
+        cluster.restart(0);
+        let (code, said) = cluster.ended(0, Duration::from_secs(20));
+        assert_eq!(code, 1, "{file}: {said}");
+        let path = data.join(file).display().to_string();
+        let advice = "written by a newer program: start that one, nothing was changed";
+        for word in [&*path, versions[0], versions[1], advice] {
+            assert!(said.contains(word), "{file}: {word:?} is not in: {said}");
+        }
+        // Nobody may be told to throw away what is whole.
+        assert!(!said.contains("remove"), "{file}: {said}");
+        assert!(bytes_in(&data) == before, "{file}: something was changed");
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

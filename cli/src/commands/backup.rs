@@ -113,9 +113,11 @@ pub(crate) async fn save(global: &Global, args: &SaveArgs) -> Result<u8, Failure
     Ok(0)
 }
 
-/// A file that is not called so yet. Removed when it never is.
+/// A file that is not called so yet. Removed when it never is: by this process, or, when that is killed, by the next one that
+/// saves to the same name. It is locked as long as its process lives, whatever machine or container that is on.
 struct Partial {
     path: PathBuf,
+    file: File,
     done: bool,
 }
 
@@ -124,28 +126,50 @@ impl Partial {
         let name = file.file_name().ok_or_else(|| {
             Failure::new(code::USAGE, format!("{} is no name of a file", file.display()), "")
         })?;
-        let mut partial = std::ffi::OsString::from(".");
-        partial.push(name);
-        partial.push(format!(".partial-{}", std::process::id()));
-        Ok(Self { path: file.with_file_name(partial), done: false })
+        let prefix = format!(".{}.partial-", name.to_string_lossy());
+        remove_left_behind(folder_of(file), &prefix);
+        let path = file.with_file_name(format!("{prefix}{}", std::process::id()));
+        let made = File::options().write(true).create_new(true).open(&path);
+        let made = made.map_err(|error| cannot("write", &path, &error))?;
+        // Where the file system has no locks, nobody can take this one for left behind either.
+        let _ = made.try_lock();
+        Ok(Self { path, file: made, done: false })
     }
 
     fn become_file(mut self, file: &Path) -> Result<(), Failure> {
         std::fs::rename(&self.path, file).map_err(|error| cannot("write", file, &error))?;
         self.done = true;
-        let folder = match file.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            Some(_) | None => Path::new("."),
-        };
+        let folder = folder_of(file);
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(|error| cannot("sync", folder, &error))
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// What processes left that were killed. Nobody holds their locks any more. Whatever cannot be removed does no harm.
+fn remove_left_behind(folder: &Path, prefix: &str) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        let is_one = process.is_some_and(|process| process.parse::<u32>().is_ok());
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_one && is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.done {
-            // An error: it was never made.
+            // An error: somebody else did it.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -164,8 +188,7 @@ async fn fill(global: &Global, partial: &Partial) -> Result<u64, Failure> {
         .save_snapshot()
         .await
         .map_err(|error| connect::failure(&error))?;
-    let created = File::options().write(true).create(true).truncate(true).open(&partial.path);
-    let mut out = BufWriter::new(created.map_err(|error| write(&error))?);
+    let mut out = BufWriter::new(&partial.file);
     let mut progress = Progress::new(global.output);
     let mut bytes = 0;
     while let Some(chunk) = chunks.next().await.map_err(|error| broken(&error))? {
@@ -202,5 +225,43 @@ impl Progress {
         if self.shown {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_save_left_is_removed_by_the_next_one_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let backup = place("backup");
+        // Of two that were killed, one of them with the id that this process has: in a container it is often the same.
+        let left =
+            [".backup.partial-1".to_owned(), format!(".backup.partial-{}", std::process::id())];
+        for name in &left {
+            std::fs::write(place(name), "half").unwrap();
+        }
+        let others = [".other.partial-1", ".backup.partial-x", ".backup.partial-3", "backup"];
+        for name in others {
+            std::fs::write(place(name), "kept").unwrap();
+        }
+        // And of one that goes on.
+        let living = File::open(place(".backup.partial-3")).unwrap();
+        living.try_lock().unwrap();
+
+        let partial = Partial::beside(&backup).unwrap();
+        assert!(!place(&left[0]).exists());
+        assert_eq!(std::fs::read(&partial.path).unwrap(), b"");
+        for name in others {
+            assert_eq!(std::fs::read(place(name)).unwrap(), b"kept", "{name}");
+        }
+        // It is not left behind as long as it is there.
+        remove_left_behind(folder.path(), ".backup.partial-");
+        assert!(partial.path.exists());
+        let path = partial.path.clone();
+        drop(partial);
+        assert!(!path.exists());
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use conclave_server::backup::{self, Begun, NewCluster, RebirthError, Survivor};
+use conclave_server::backup::{self, Begun, Finished, NewCluster, RebirthError, Survivor};
 use serde::Serialize;
 
 use super::backup::read;
@@ -81,6 +81,39 @@ impl Show for Shown {
     }
 }
 
+/// An earlier recovery that is finished now.
+#[derive(Debug, Serialize)]
+struct Resumed {
+    cluster_id: String,
+    name: String,
+    data_dir: String,
+    aside: String,
+}
+
+impl Resumed {
+    fn new(finished: &Finished, dir: &Path) -> Self {
+        Self {
+            cluster_id: finished.cluster_id.map(|id| format!("{id:032x}")).unwrap_or_default(),
+            name: finished.name.clone(),
+            data_dir: dir.display().to_string(),
+            aside: finished.aside.display().to_string(),
+        }
+    }
+}
+
+impl Show for Resumed {
+    fn table(&self) -> String {
+        format!(
+            "the recovery that broke off here is finished as it was begun: cluster {}\nthe old data is in {}\n\
+             start this node with: conclave server --name {} --data-dir {}, and the --cluster that the recovery was given, if any\n",
+            self.cluster_id,
+            printable(&self.aside),
+            printable(&self.name),
+            printable(&self.data_dir),
+        )
+    }
+}
+
 /// Without a name: that of the first node of the list, which is the only one that can begin.
 fn new_cluster(name: Option<&str>, args: &NewClusterArgs) -> Result<NewCluster, Failure> {
     let cluster = backup::cluster(args.cluster.as_deref().unwrap_or_default());
@@ -104,6 +137,12 @@ pub(crate) fn restore(global: &Global, args: &RestoreArgs) -> Result<u8, Failure
 }
 
 pub(crate) fn recover(global: &Global, args: &RecoverArgs) -> Result<u8, Failure> {
+    // Whatever is asked now, what was asked then is half done.
+    let finished = backup::finish_recovery(&args.data_dir).map_err(|error| failure(&error))?;
+    if let Some(finished) = finished {
+        output::print(global.output, &Resumed::new(&finished, &args.data_dir))?;
+        return Ok(0);
+    }
     let survivor = Survivor::open(&args.data_dir).map_err(|error| failure(&error))?;
     let name = survivor.name().to_owned();
     let new = new_cluster(Some(&name), &args.new)?;

@@ -43,9 +43,12 @@ pub enum StartError {
          a backup into an empty directory with `conclave snapshot restore FILE --data-dir DIR --name NODE`"
     )]
     Unrecoverable { dir: String, reason: String },
+    /// Nobody is told to throw anything away: it is whole.
+    #[error("{what}; it was written by a newer program: start that one, nothing was changed")]
+    Newer { what: String },
     #[error(
         "the data directory {dir} was left behind by a restore or a recovery that did not finish; after a restore remove the \
-         directory and restore again, after a recovery the old data is in its folder before-recovery-*: move it back and recover again"
+         directory and restore again, after a recovery do `conclave recover --data-dir {dir}` once more: it is finished then"
     )]
     Unfinished { dir: String },
     #[error(transparent)]

@@ -93,7 +93,7 @@ impl Formation {
                 return Ok(());
             }
             if !begun && self.is_first() {
-                match obstacle(&self.myself, &answers) {
+                match self.other_beginning().or_else(|| obstacle(&self.myself, &answers)) {
                     None => self.begin(&answers).await?,
                     Some(obstacle) if obstacle != said => {
                         tracing::info!(obstacle, "the cluster cannot form yet");
@@ -141,6 +141,24 @@ impl Formation {
     fn is_first(&self) -> bool {
         let first = self.myself.members().first();
         !has_joined(self.myself.id()) && first.is_some_and(|first| first.name == self.myself.name())
+    }
+
+    /// What was begun here, by a restore most likely, is for other nodes than the list names. Those of the list that are not
+    /// members would be told that they were taken out.
+    fn other_beginning(&self) -> Option<String> {
+        let metrics = self.raft.server_metrics().borrow_watched().clone();
+        let members = metrics.membership_config.membership().nodes();
+        let mut members: Vec<_> = members.map(|(_, node)| node.name.clone()).collect();
+        members.sort();
+        let list: Vec<_> = self.myself.members().iter().map(|member| &*member.name).collect();
+        (!members.is_empty() && members != list).then(|| {
+            format!(
+                "what is in the data directory was made for the nodes {}, and the list names {}; give --cluster as \
+                 `conclave snapshot restore` was given it",
+                members.join(", "),
+                list.join(", ")
+            )
+        })
     }
 
     async fn ask_all(&self) -> Answers {

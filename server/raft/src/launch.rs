@@ -10,6 +10,7 @@ use openraft::Raft;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
+use crate::codec::DecodeError;
 use crate::config::{NodeConfig, Storage, Timing};
 use crate::core;
 use crate::disk::{Blocking, DiskLog, SnapshotDisk};
@@ -21,7 +22,7 @@ use crate::log_store::LogStorage;
 use crate::membership::{MEMBERS_MAX, Place as Given, ask_for_a_place};
 use crate::network::{Connections, Network, Patience};
 use crate::retention::Retained;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{LoadError, Snapshots};
 use crate::state_machine::StateMachine;
 use crate::types::{TypeConfig, position_of};
 use crate::view::View;
@@ -117,6 +118,9 @@ fn enter(config: &NodeConfig) -> Result<(Place, bool), StartError> {
     }
     match Identity::load(&place.directory.identity()) {
         Ok(identity) => Ok((place, identity.cluster_id.is_some())),
+        Err(IdentityError::Missing { .. }) if place.is_unfinished()? => {
+            Err(StartError::Unfinished { dir: place.shown() })
+        }
         Err(IdentityError::Missing { .. }) => Ok((place, false)),
         Err(error) => Err(error.into()),
     }
@@ -129,6 +133,9 @@ fn open(
     given: Option<Given>,
     hub: Hub,
 ) -> Result<Opened, StartError> {
+    // Before anything is opened, so that nothing was changed.
+    SnapshotStore::check_version(&place.directory.snapshots())
+        .map_err(|error| StartError::Newer { what: error.to_string() })?;
     let (identity, log) = open_log(&place, config, given)?;
     let retained = Retained::everything();
     let disk = match &config.storage {
@@ -191,6 +198,11 @@ impl Place {
         self.directory.removed()
     }
 
+    /// Somebody began to bring a state here and did not finish. Only asked where there is no identity: that comes last.
+    fn is_unfinished(&self) -> Result<bool, StartError> {
+        Ok(!is_empty(&self.directory.snapshots()) || self.directory.is_half_replaced()?)
+    }
+
     fn shown(&self) -> String {
         self.directory.path().display().to_string()
     }
@@ -220,16 +232,20 @@ fn open_log(
             found: identity.name,
             wanted: config.name.clone(),
         }),
-        Err(IdentityError::Missing { .. }) if !is_empty(&place.directory.snapshots()) => {
-            Err(StartError::Unfinished { dir: place.shown() })
-        }
         Ok(_) if is_gone() => {
             Err(StartError::DataGone { dir: place.shown(), name: config.name.clone(), what: "log" })
         }
         Ok(identity) if identity.cluster_id.is_some() => Ok((identity, open()?)),
         // Unformed: nobody has heard of this node yet, and the list may have been put right since the last start.
-        Ok(Identity { .. }) | Err(IdentityError::Missing { .. }) => {
+        found @ (Ok(Identity { .. }) | Err(IdentityError::Missing { .. })) => {
             let log = open()?;
+            // A log with something in it is of a node that had an identity, and votes of its own.
+            let LogState { vote, last, .. } = log.state();
+            if let Err(missing) = found
+                && (vote.is_some() || last.is_some())
+            {
+                return Err(missing.into());
+            }
             let (node_id, cluster_id) = match given {
                 Some(Given { id, cluster }) => (id, Some(cluster)),
                 None => (id_in(&config.members(), &config.name).unwrap_or_default(), None),
@@ -253,8 +269,12 @@ fn restore(
     log: &DiskLog,
 ) -> Result<StateMachine, StartError> {
     let unrecoverable = |reason| StartError::Unrecoverable { dir: place.shown(), reason };
-    let machine =
-        StateMachine::restore(snapshots, hub).map_err(|error| unrecoverable(error.to_string()))?;
+    let machine = StateMachine::restore(snapshots, hub).map_err(|error| match error {
+        LoadError::Decode(error @ DecodeError::OtherVersion { .. }) => StartError::Newer {
+            what: format!("the newest snapshot in {} has {error}", place.shown()),
+        },
+        error => unrecoverable(error.to_string()),
+    })?;
     let reaches = machine.applied().map(|last| position_of(&last).index);
     match (reaches, log.state().purged) {
         (None, Some(purged)) => Err(unrecoverable(format!(

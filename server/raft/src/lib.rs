@@ -66,7 +66,9 @@ pub use membership::MemberError;
 pub use network::{PeerEndpoint, Protocols};
 pub use node::Node;
 pub use read::{Consistency, ReadAnswer, ReadError};
-pub use rebirth::{Begun, NewCluster, QUIET_MS_MIN, RebirthError, Survivor, restore};
+pub use rebirth::{
+    Begun, Finished, NewCluster, QUIET_MS_MIN, RebirthError, Survivor, finish_recovery, restore,
+};
 pub use ring::RING_EVENTS_MAX;
 pub use simulation::{Dial, Incoming, SimulatedNetwork, Simulation, Socket};
 pub use status::{ClusterStatus, MemberState, NodeStatus, Role};

@@ -66,6 +66,12 @@ pub struct Begun {
 pub enum RebirthError {
     #[error("the data directory {dir} is not empty; name a new one, nothing in it is overwritten")]
     NotEmpty { dir: String },
+    /// It lacks whatever its cluster decided since.
+    #[error(
+        "the node in {dir} was taken out of its cluster, and lacks what was acknowledged since; name the data directory of one that \
+         was a member to the end, and only if there is none remove the file \"removed\" from this one and do it again"
+    )]
+    Removed { dir: String },
     #[error("there is no node in {dir}; name the data directory of the node that is left")]
     NoNode { dir: String },
     #[error("--cluster does not list this node, {name:?}; name the node that gets the state")]
@@ -124,7 +130,36 @@ pub fn restore(backup: CheckedBackup, dir: &Path, new: &NewCluster) -> Result<Be
         return Err(RebirthError::NotEmpty { dir: shown() });
     }
     let place = DataDir::open(dir)?;
+    // Once more, now that nobody else may use it: another restore, or a node, had it until a moment ago.
+    if !is_unused(dir).map_err(|source| RebirthError::Io { dir: shown(), source })? {
+        return Err(RebirthError::NotEmpty { dir: shown() });
+    }
     begin(&place, backup.machine, new, &members)
+}
+
+/// A recovery that had broken off, and is finished now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    pub name: String,
+    pub cluster_id: Option<u128>,
+    /// Where the old content is.
+    pub aside: PathBuf,
+}
+
+/// Finishes a recovery that broke off after it had begun to replace the content of the directory. What that one was told counts.
+/// None: there was none. Blocks.
+///
+/// # Errors
+/// [`RebirthError`]; nothing is lost, and it may be tried again.
+pub fn finish_recovery(dir: &Path) -> Result<Option<Finished>, RebirthError> {
+    let io = |source| RebirthError::Io { dir: dir.display().to_string(), source };
+    if is_unused(dir).map_err(io)? {
+        return Ok(None);
+    }
+    let place = DataDir::open(dir)?;
+    let Some(aside) = place.finish_replacement().map_err(io)? else { return Ok(None) };
+    let Identity { name, cluster_id, .. } = Identity::load(&place.identity())?;
+    Ok(Some(Finished { name, cluster_id, aside }))
 }
 
 /// What a node that is left of a cluster still has. Keeps its directory locked.
@@ -153,6 +188,10 @@ impl Survivor {
             return Err(RebirthError::NoNode { dir: shown() });
         }
         let place = DataDir::open(dir)?;
+        let io = |source| RebirthError::Io { dir: shown(), source };
+        if conclave_store::is_marked_removed(&place.removed()).map_err(io)? {
+            return Err(RebirthError::Removed { dir: shown() });
+        }
         let identity = Identity::load(&place.identity())?;
         let unreadable = |reason: String| RebirthError::Unreadable { dir: shown(), reason };
         let store = SnapshotStore::open(&place.snapshots())?;
@@ -284,7 +323,7 @@ fn begin(
 fn meta(members: &[Member]) -> io::Result<SnapshotMeta> {
     let mut nodes = BTreeMap::new();
     for (place, Member { name, peer_address }) in members.iter().enumerate() {
-        // Where clients reach it, each says itself once it leads.
+        // Where clients reach it, each says itself as soon as it hears of the others (`Attendance`).
         let node = MemberNode {
             name: name.clone(),
             peer_address: peer_address.clone(),

@@ -51,22 +51,7 @@ impl From<MemberError> for Failure {
             MemberError::NoQuorum => Self::NoQuorum,
             MemberError::NoDecision => Self::Unknown,
             MemberError::Stopped => Self::ShuttingDown,
-            MemberError::Unknown { .. }
-            | MemberError::Exists { .. }
-            | MemberError::UnderWay
-            | MemberError::VotesAlready { .. }
-            | MemberError::NotThere { .. }
-            | MemberError::Unreachable { .. }
-            | MemberError::Lagging { .. }
-            | MemberError::LastVoter { .. }
-            | MemberError::QuorumLost { .. }
-            | MemberError::TooMany
-            | MemberError::Invalid { .. }
-            | MemberError::NotExpected { .. }
-            | MemberError::OtherToken
-            | MemberError::OtherAddress { .. }
-            | MemberError::Unaddressed { .. }
-            | MemberError::NotHandedOver { .. } => Self::Member(error),
+            error => Self::Member(error),
         }
     }
 }

@@ -24,11 +24,19 @@ pub struct Identity {
 /// Why an identity cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("there is no identity file {path}")]
+    #[error(
+        "there is no identity file {path}, and there is data beside it; put the file back, or remove the directory and let the node \
+         join again as a new one"
+    )]
     Missing { path: String },
-    #[error("the identity file {path} is damaged: {reason}")]
+    #[error(
+        "the identity file {path} is damaged: {reason}; put back what it was, or let the node join again as a new one"
+    )]
     Corrupt { path: String, reason: String },
-    #[error("the identity file {path} has format {found}, this program reads {FORMAT}")]
+    #[error(
+        "the identity file {path} has format {found}, this program reads {FORMAT}; it was written by a newer program: start that \
+         one, nothing was changed"
+    )]
     OtherVersion { path: String, found: u32 },
     #[error("a node name must not be empty or contain a control character: {name:?}")]
     BadName { name: String },

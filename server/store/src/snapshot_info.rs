@@ -1,6 +1,7 @@
 //! What the catalogue says about a snapshot, and its bytes: the final key that makes a snapshot exist.
 //!
-//! The bytes are on disk for ever; a new layout gets a new version.
+//! The bytes are on disk for ever; a new layout gets a new version, and so must the manifest then: that is looked at first,
+//! before sled has changed anything.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 

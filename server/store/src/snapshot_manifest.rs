@@ -12,7 +12,7 @@ use crate::directory::replace_file;
 use crate::snapshot_info::SnapshotId;
 
 const FILE_NAME: &str = "committed";
-const HEADER: &str = "format=1";
+pub(crate) const HEADER: &str = "format=1";
 
 pub(crate) struct Manifest {
     path: PathBuf,
@@ -21,6 +21,17 @@ pub(crate) struct Manifest {
 impl Manifest {
     pub(crate) fn beside(dir: &Path) -> Self {
         Self { path: dir.join(FILE_NAME) }
+    }
+
+    /// What it says of its format, if that is another one than is read here. Whatever else is wrong with it, [`Self::load`] says.
+    pub(crate) fn other_version(&self) -> Option<String> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        let body = sealed(&text)?;
+        body.lines().next().filter(|header| *header != HEADER).map(str::to_owned)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Every committed snapshot and its reach. Empty when none was ever committed.
@@ -50,14 +61,16 @@ impl Manifest {
     }
 }
 
+/// What its checksum is of. None: it does not match.
+fn sealed(text: &str) -> Option<&str> {
+    let (body, sum) = text.strip_suffix('\n')?.rsplit_once("checksum=")?;
+    (sum == format!("{:08x}", Checksum::of(body.as_bytes()))).then_some(body)
+}
+
 /// What is wrong with it, else.
 fn parse(text: &str) -> Result<BTreeMap<SnapshotId, u64>, String> {
     let damaged = || "is damaged".to_owned();
-    let sealed = text.strip_suffix('\n').and_then(|text| text.rsplit_once("checksum="));
-    let (body, sum) = sealed.ok_or_else(damaged)?;
-    if sum != format!("{:08x}", Checksum::of(body.as_bytes())) {
-        return Err(damaged());
-    }
+    let body = sealed(text).ok_or_else(damaged)?;
     let mut lines = body.lines();
     let header = lines.next().ok_or_else(damaged)?;
     if header != HEADER {

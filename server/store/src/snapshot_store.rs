@@ -20,7 +20,7 @@ use crate::limits::{
     SNAPSHOTS_KEPT,
 };
 use crate::snapshot_info::{SnapshotId, SnapshotInfo};
-use crate::snapshot_manifest::Manifest;
+use crate::snapshot_manifest::{HEADER, Manifest};
 use crate::snapshot_reader::SnapshotReader;
 use crate::snapshot_writer::SnapshotWriter;
 
@@ -34,6 +34,8 @@ pub enum SnapshotOpenError {
     Locked { dir: String },
     #[error("the snapshot store {dir} is damaged: {reason}")]
     Damaged { dir: String, reason: String },
+    #[error("the list of snapshots {file} says {found:?}, this program reads {HEADER:?}")]
+    OtherVersion { file: String, found: String },
     #[error("cannot use the snapshot store {dir}: {source}")]
     Io { dir: String, source: io::Error },
 }
@@ -93,6 +95,7 @@ impl SnapshotStore {
     /// Opens the store in `dir`, creating it when it is missing. Snapshots that were never committed are removed.
     pub fn open(dir: &Path) -> Result<Self, SnapshotOpenError> {
         let shown = dir.display().to_string();
+        Self::check_version(dir)?;
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(SLED_CACHE_BYTES)
@@ -134,6 +137,21 @@ impl SnapshotStore {
             }
             other => SnapshotOpenError::Damaged { dir: shown, reason: other.to_string() },
         })
+    }
+
+    /// Refuses what a newer program wrote, and changes nothing: sled would, as soon as it is opened.
+    ///
+    /// # Errors
+    /// [`SnapshotOpenError::OtherVersion`] only.
+    pub fn check_version(dir: &Path) -> Result<(), SnapshotOpenError> {
+        let manifest = Manifest::beside(dir);
+        match manifest.other_version() {
+            None => Ok(()),
+            Some(found) => {
+                let file = manifest.path().display().to_string();
+                Err(SnapshotOpenError::OtherVersion { file, found })
+            }
+        }
     }
 
     fn with_db(db: Db, dir: &Path) -> Result<Self, SnapshotError> {

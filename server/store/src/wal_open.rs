@@ -13,6 +13,7 @@ use crate::limits::{
     CACHE_BYTES, CACHE_ITEMS, CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, READ_BUFFER_BYTES,
 };
 use crate::wal::Wal;
+use crate::wal_record::CHECKPOINT_VERSION;
 use crate::wal_scan::{Refusal, Repair, scan};
 
 /// What a caller may choose about its log. The defaults are right for a server.
@@ -50,6 +51,11 @@ pub enum WalOpenError {
         "the file {file} is named like a log file and is none; move it out of the log directory"
     )]
     Misnamed { file: PathBuf },
+    #[error(
+        "the log file {file} has version {found}, this program reads {CHECKPOINT_VERSION}; it was written by a newer program: \
+         start that one, nothing was changed"
+    )]
+    OtherVersion { file: PathBuf, found: u8 },
     #[error("the log {dir} does not replay: {reason}")]
     Replay { dir: PathBuf, reason: String },
     #[error("cannot use the log directory {dir}: {source}")]
@@ -87,6 +93,7 @@ fn explain(refusal: Refusal, dir: &Path) -> WalOpenError {
         }
         Refusal::Gap { file, expected } => WalOpenError::Gap { file, expected },
         Refusal::Misnamed { file } => WalOpenError::Misnamed { file },
+        Refusal::OtherVersion { file, found } => WalOpenError::OtherVersion { file, found },
         Refusal::Io(source) => WalOpenError::Io { dir: dir.to_path_buf(), source },
     }
 }

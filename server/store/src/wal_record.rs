@@ -7,7 +7,10 @@ use crate::checksum::Checksum;
 
 const CHECKSUM_BYTES: usize = 8;
 const POSITION_BYTES: usize = 16;
-const CHECKPOINT_VERSION: u8 = 1;
+pub(crate) const CHECKPOINT_VERSION: u8 = 1;
+const CHECKPOINT: u32 = 5;
+/// Longer than any checkpoint of the version that is read here.
+const CHECKPOINT_BYTES_MAX: usize = 256;
 
 /// What stands at the start of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +40,24 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     };
     let expected = u64::from(Checksum::of(&bytes[..body_len])).to_be_bytes();
     if stored == expected {
-        Parsed::Whole { len: cursor.at, checkpoint: kind == 5 }
+        Parsed::Whole { len: cursor.at, checkpoint: kind == CHECKPOINT }
     } else {
         Parsed::Mismatch { len: cursor.at }
     }
+}
+
+/// The version in a checkpoint at the start of some bytes, if it is a later one than is read here. One that is only a damaged
+/// byte, with which the record would be sound, is none.
+pub(crate) fn other_version(bytes: &[u8]) -> Option<u8> {
+    let (kind, rest) = bytes.split_first_chunk::<4>()?;
+    let found = *rest.first()?;
+    if u32::from_be_bytes(*kind) != CHECKPOINT || found <= CHECKPOINT_VERSION {
+        return None;
+    }
+    let end = bytes.len().min(CHECKPOINT_BYTES_MAX);
+    let mut restored = bytes[..end].to_vec();
+    restored[4] = CHECKPOINT_VERSION;
+    (!matches!(parse(&restored), Parsed::Whole { .. })).then_some(found)
 }
 
 enum Stop {
@@ -109,7 +126,7 @@ impl<'a> Cursor<'a> {
             }
             2 | 4 => self.take(POSITION_BYTES).map(drop),
             3 => self.optional(POSITION_BYTES),
-            5 => self.checkpoint(),
+            CHECKPOINT => self.checkpoint(),
             _ => Err(Stop::Unknown),
         }
     }

@@ -13,7 +13,7 @@ use raft_log::ChunkId;
 use raft_log::chunked_wal::Config;
 
 use crate::limits::SEARCH_BYTES_MAX;
-use crate::wal_record::{Parsed, has_one_changed_byte, parse};
+use crate::wal_record::{Parsed, has_one_changed_byte, other_version, parse};
 
 /// What must happen before raft-log may open the directory. Empty for a sound log.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,9 +27,23 @@ pub(crate) struct Repair {
 /// Why a log is refused. Nothing was changed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    Damaged { file: PathBuf, offset: u64, reason: &'static str },
-    Gap { file: PathBuf, expected: u64 },
-    Misnamed { file: PathBuf },
+    Damaged {
+        file: PathBuf,
+        offset: u64,
+        reason: &'static str,
+    },
+    Gap {
+        file: PathBuf,
+        expected: u64,
+    },
+    Misnamed {
+        file: PathBuf,
+    },
+    /// Written by a newer program.
+    OtherVersion {
+        file: PathBuf,
+        found: u8,
+    },
     Io(io::Error),
 }
 
@@ -53,6 +67,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Repair, Refusal> {
         if matches!(parse(&bytes), Parsed::Whole { .. }) {
             break;
         }
+        same_version(last, &bytes)?;
         if !bytes.is_empty() {
             judge_tail(&bytes).map_err(|reason| damaged(last, 0, reason))?;
         }
@@ -69,6 +84,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Repair, Refusal> {
             return Err(Refusal::Gap { file: chunk.path.clone(), expected });
         }
         let bytes = fs::read(&chunk.path)?;
+        same_version(chunk, &bytes)?;
         let sound = sound_prefix(&bytes).map_err(|reason| damaged(chunk, 0, reason))?;
         if sound < bytes.len() {
             if number + 1 < chunks.len() {
@@ -80,6 +96,13 @@ pub(crate) fn scan(dir: &Path) -> Result<Repair, Refusal> {
         expected = chunk.start + sound as u64;
     }
     Ok(repair)
+}
+
+fn same_version(chunk: &ChunkFile, bytes: &[u8]) -> Result<(), Refusal> {
+    match other_version(bytes) {
+        None => Ok(()),
+        Some(found) => Err(Refusal::OtherVersion { file: chunk.path.clone(), found }),
+    }
 }
 
 fn damaged(chunk: &ChunkFile, offset: usize, reason: &'static str) -> Refusal {

@@ -80,6 +80,21 @@ pub enum MemberError {
     Stopped,
 }
 
+impl MemberError {
+    /// Not for a reason that stays: whoever asks again may hear something else.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::NotLeader { .. }
+                | Self::UnderWay
+                | Self::NoQuorum
+                | Self::NoDecision
+                | Self::NotHandedOver { .. }
+                | Self::Stopped
+        )
+    }
+}
+
 /// Members of a cluster at most, learners included. Each of them costs the leader a stream, a heartbeat and an acknowledgement.
 pub(crate) const MEMBERS_MAX: usize = 32;
 

@@ -228,30 +228,8 @@ impl Membership {
             Err(MemberError::NotLeader { leader: Some(leader) }) => {
                 Answer::Leader(elsewhere(&leader))
             }
-            Err(
-                error @ (MemberError::NotLeader { leader: None }
-                | MemberError::UnderWay
-                | MemberError::NoQuorum
-                | MemberError::NoDecision
-                | MemberError::NotHandedOver { .. }
-                | MemberError::Stopped),
-            ) => later(error.to_string()),
-            Err(
-                error @ (MemberError::Unknown { .. }
-                | MemberError::Exists { .. }
-                | MemberError::VotesAlready { .. }
-                | MemberError::NotThere { .. }
-                | MemberError::Unreachable { .. }
-                | MemberError::Lagging { .. }
-                | MemberError::LastVoter { .. }
-                | MemberError::QuorumLost { .. }
-                | MemberError::TooMany
-                | MemberError::Invalid { .. }
-                | MemberError::NotExpected { .. }
-                | MemberError::OtherToken
-                | MemberError::OtherAddress { .. }
-                | MemberError::Unaddressed { .. }),
-            ) => Answer::Refused(proto::Refused { reason: error.to_string() }),
+            Err(error) if error.passes() => later(error.to_string()),
+            Err(error) => Answer::Refused(proto::Refused { reason: error.to_string() }),
         };
         proto::JoinResponse { result: Some(result) }
     }
