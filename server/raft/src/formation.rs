@@ -263,7 +263,9 @@ impl Formation {
             };
             nodes.insert(id, node);
         }
-        tracing::info!(cluster = format!("{cluster:032x}"), ?nodes, "the cluster begins");
+        let names = nodes.values().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
+        let cluster_id = format!("{cluster:032x}");
+        tracing::info!(cluster = cluster_id, nodes = names, "the cluster begins");
         if self.raft.is_initialized().await.map_err(|error| core(&error))? {
             // Its log has a beginning: of a backup that was restored, or of a formation that a crash broke off.
             self.raft.runtime_config().elect(true);
