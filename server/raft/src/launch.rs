@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use conclave_machine::RestoreError;
 use conclave_store::{
     DataDir, Identity, IdentityError, LogState, LogStore as _, SnapshotStore, Wal, WalOptions,
 };
@@ -271,6 +272,9 @@ fn restore(
     let unrecoverable = |reason| StartError::Unrecoverable { dir: place.shown(), reason };
     let machine = StateMachine::restore(snapshots, hub).map_err(|error| match error {
         LoadError::Decode(error @ DecodeError::OtherVersion { .. }) => StartError::Newer {
+            what: format!("the newest snapshot in {} has {error}", place.shown()),
+        },
+        LoadError::Restore(error @ RestoreError::WrongVersion { .. }) => StartError::Newer {
             what: format!("the newest snapshot in {} has {error}", place.shown()),
         },
         error => unrecoverable(error.to_string()),
