@@ -22,6 +22,19 @@ const SEEDS: u64 = 12;
 const FAILURES_MAX: usize = 3;
 /// Attempts that must have succeeded in each seed, on average.
 const DONE_MIN: u64 = 60;
+/// Checks of the oracle that look at something in each seed, on average.
+const JUDGED: &[&str] = &[
+    "beliefs",
+    "dead sessions",
+    "drained",
+    "durable",
+    "fifo",
+    "holders",
+    "machine",
+    "replicas",
+    "second opinion",
+    "tokens",
+];
 /// Lines of the trace that are shown of a seed that failed.
 const SHOWN_LINES: usize = 60;
 
@@ -170,13 +183,13 @@ fn total(reports: &[Report], of: impl Fn(&Report) -> u64) -> u64 {
 fn say(reports: &[Report], took: Duration) {
     let effects = |of: fn(&conclave_sim::world::Effects) -> u64| total(reports, |r| of(&r.effects));
     println!(
-        "{} seeds in {took:.0?}: {} s simulated, {} commands, {} attempts done, {} unknown, {} grants",
+        "{} seeds in {took:.0?}: {} s simulated, {} commands, {} attempts done, {} unknown; {} s of judging",
         reports.len(),
         total(reports, |r| r.simulated_ms) / 1000,
         total(reports, |r| r.commands),
         total(reports, |r| r.done),
         total(reports, |r| r.unknown),
-        total(reports, |r| r.grants),
+        total(reports, |r| r.judging_ms) / 1000,
     );
     println!(
         "unsynced writes lost: {}, nodes that ended: {}, expiries: {}, snapshots: {}, states compared: {}, turns in which a \
@@ -191,6 +204,7 @@ fn say(reports: &[Report], took: Duration) {
     for (title, of) in [
         ("faults", (|r: &Report| &r.faults) as fn(&Report) -> &BTreeMap<String, u64>),
         ("attempts", |r: &Report| &r.attempts),
+        ("judged", |r: &Report| &r.judged),
     ] {
         let mut sums = BTreeMap::<&str, u64>::new();
         for (kind, n) in reports.iter().flat_map(of) {
@@ -214,6 +228,12 @@ fn enough(reports: &[Report]) -> Result<(), Failed> {
     let done = total(reports, |report| report.done);
     if done < DONE_MIN * seeds {
         missing.push(format!("only {done} attempts succeeded"));
+    }
+    for check in JUDGED {
+        let looked_at = total(reports, |report| report.judged.get(*check).copied().unwrap_or(0));
+        if looked_at < seeds {
+            missing.push(format!("the oracle judged only {looked_at} times by {check:?}"));
+        }
     }
     for (what, n) in [
         ("unsynced writes lost", total(reports, |r| r.effects.unsynced_writes_lost)),

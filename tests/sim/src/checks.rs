@@ -4,38 +4,18 @@ use std::collections::BTreeMap;
 
 use conclave_machine::SessionEnd;
 
-use crate::diary::{Diary, Share};
+use crate::diary::Diary;
 use crate::host::Host;
 use crate::truth::Ending;
 use crate::world::World;
 
-/// No two clients believe at the same time what only one of them may.
+/// Who believes what: the oracle says whether they may.
 pub fn believers(world: &World) {
-    let mut held: BTreeMap<String, Vec<(String, u64, Share)>> = BTreeMap::new();
-    for claim in world.diary.claims() {
+    for (number, claim) in world.diary.claims() {
         // Who is stopped cannot act; when it goes on, its clock has moved before it looks.
-        let Some(host) = world.clients.iter().find(|host| host.name == claim.host) else {
-            continue;
-        };
-        if !host.is_awake() || host.inside(|| claim.watch.is_valid()) != Some(true) {
-            continue;
-        }
-        for (name, share) in claim.held {
-            let believer = (claim.host.clone(), claim.watch.token().get(), share);
-            held.entry(name).or_default().push(believer);
-        }
-    }
-    for (name, believers) in held {
-        let alone = believers.iter().any(|(_, _, share)| *share == Share::Alone);
-        let (mut permits, mut limit_max) = (0, u32::MAX);
-        for (_, _, share) in &believers {
-            if let Share::Permits { of, limit } = share {
-                permits += of;
-                limit_max = limit_max.min(*limit);
-            }
-        }
-        if (alone && believers.len() > 1) || permits > limit_max {
-            world.diary.fail(&format!("too many believe that they hold {name}: {believers:?}"));
+        let host = world.clients.iter().find(|host| host.name == claim.host && host.is_awake());
+        if host.and_then(|host| host.inside(|| claim.watch.is_valid())) == Some(true) {
+            world.diary.is_believed(number);
         }
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use conclave_client::{
     Client, Error, Grant, LockTimeoutError, Refusal, Session, TryLockError, Turn, Want,
 };
+use conclave_oracle::{Answer, Asked, Change, Demand, Reading};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use crate::chance::Chance;
 use crate::dialling;
-use crate::diary::{Claim, Diary, Share, Told, Verdict};
+use crate::diary::{Claim, Diary, Verdict};
 use crate::member::client_address;
 use crate::network::Network;
 
@@ -147,13 +148,12 @@ impl Task {
     }
 
     /// Believes in it for a while, as long as it is not lost.
-    async fn hold(&mut self, grant: &Grant, shares: Vec<(String, Share)>) {
+    async fn hold(&mut self, grant: &Grant, shares: Vec<(String, Demand)>) {
         let (session, token) = (grant.session_id().get(), grant.token().get());
         let name = grant.name().to_owned();
         self.diary.say(&self.name, &format!("holds {name} with {token}"));
-        self.diary.pages().told.push(Told { session, token, name });
         let claim = Claim { host: self.host.clone(), held: shares, watch: grant.watch() };
-        let _claimed = self.diary.claim(claim);
+        let _claimed = self.diary.claim(session, claim);
         let time = Duration::from_millis(*self.chance.pick(&[1, 10, 40, 150, 600]));
         if let Ok(lost) = timeout(time, grant.lost()).await {
             self.diary.say(&self.name, &format!("lost {token}: {lost}"));
@@ -165,7 +165,7 @@ impl Task {
         let patience = self.patience();
         match timed(self.session.mutex(&name).lock_timeout(patience).await) {
             Ok(guard) => {
-                self.hold(&guard, vec![(name, Share::Alone)]).await;
+                self.hold(&guard, vec![(name, Demand::Mutex)]).await;
                 of(guard.release().await)
             }
             Err(verdict) => verdict,
@@ -176,7 +176,7 @@ impl Task {
         let name = self.name("m", 3);
         match tried(self.session.mutex(&name).try_lock().await) {
             Ok(guard) => {
-                self.hold(&guard, vec![(name, Share::Alone)]).await;
+                self.hold(&guard, vec![(name, Demand::Mutex)]).await;
                 // Given back in the background.
                 drop(guard);
                 Verdict::Done
@@ -192,7 +192,7 @@ impl Task {
         let patience = Duration::from_millis(self.chance.between(1, 60));
         match timeout(patience, mutex.lock()).await {
             Ok(Ok(guard)) => {
-                self.hold(&guard, vec![(name, Share::Alone)]).await;
+                self.hold(&guard, vec![(name, Demand::Mutex)]).await;
                 of(guard.release().await)
             }
             Ok(Err(error)) => verdict(&error),
@@ -207,10 +207,10 @@ impl Task {
         if self.chance.one_in(3) {
             match timed(lock.write_timeout(patience).await) {
                 Ok(guard) => {
-                    self.hold(&guard, vec![(name.clone(), Share::Alone)]).await;
+                    self.hold(&guard, vec![(name.clone(), Demand::Write)]).await;
                     match guard.downgrade().await {
                         Ok(guard) => {
-                            self.hold(&guard, vec![(name, Share::WithReaders)]).await;
+                            self.hold(&guard, vec![(name, Demand::Read)]).await;
                             of(guard.release().await)
                         }
                         Err(_) => Verdict::Unknown,
@@ -221,7 +221,7 @@ impl Task {
         } else {
             match timed(lock.read_timeout(patience).await) {
                 Ok(guard) => {
-                    self.hold(&guard, vec![(name, Share::WithReaders)]).await;
+                    self.hold(&guard, vec![(name, Demand::Read)]).await;
                     of(guard.release().await)
                 }
                 Err(verdict) => verdict,
@@ -235,10 +235,10 @@ impl Task {
         let guard = timed(self.session.rwlock(&name).upgradable_timeout(patience).await);
         match guard {
             Ok(guard) => {
-                self.hold(&guard, vec![(name.clone(), Share::WithReaders)]).await;
+                self.hold(&guard, vec![(name.clone(), Demand::Upgradable)]).await;
                 match timeout(Duration::from_secs(8), guard.upgrade()).await {
                     Ok(Ok(guard)) => {
-                        self.hold(&guard, vec![(name, Share::Alone)]).await;
+                        self.hold(&guard, vec![(name, Demand::Write)]).await;
                         of(guard.release().await)
                     }
                     Ok(Err(_)) => Verdict::Unknown,
@@ -255,7 +255,7 @@ impl Task {
         let semaphore = self.session.semaphore("s", PERMITS);
         match timed(semaphore.acquire_timeout(weight, patience).await) {
             Ok(permit) => {
-                let share = Share::Permits { of: permit.permits(), limit: PERMITS };
+                let share = Demand::Permits { weight: permit.permits(), limit: PERMITS };
                 self.hold(&permit, vec![("s".to_owned(), share)]).await;
                 of(permit.release().await)
             }
@@ -268,7 +268,7 @@ impl Task {
         let election = self.session.election("e").value(self.name.as_str());
         match timed(election.campaign_timeout(patience).await) {
             Ok(leadership) => {
-                self.hold(&leadership, vec![("e".to_owned(), Share::Alone)]).await;
+                self.hold(&leadership, vec![("e".to_owned(), Demand::Lead)]).await;
                 let _ = leadership.proclaim("still here").await;
                 of(leadership.resign().await)
             }
@@ -286,8 +286,9 @@ impl Task {
         let patience = self.patience();
         match timed(self.session.acquire_all(wants).acquire_timeout(patience).await) {
             Ok(guard) => {
-                let alone = ["m0", "m1", "rw0"].map(|name| (name.to_owned(), Share::Alone));
-                let permit = Share::Permits { of: 1, limit: PERMITS };
+                let alone = [("m0", Demand::Mutex), ("m1", Demand::Mutex), ("rw0", Demand::Write)];
+                let alone = alone.map(|(name, demand)| (name.to_owned(), demand));
+                let permit = Demand::Permits { weight: 1, limit: PERMITS };
                 let shares = alone.into_iter().chain([("s".to_owned(), permit)]).collect();
                 self.hold(&guard, shares).await;
                 of(guard.release().await)
@@ -301,7 +302,7 @@ impl Task {
         let retention = Duration::from_secs(10);
         match self.session.once(&key, retention).turn_timeout(Duration::from_secs(3)).await {
             Ok(Some(Turn::Run(run))) => {
-                self.hold(&run, vec![(key.clone(), Share::Alone)]).await;
+                self.hold(&run, vec![(key.clone(), Demand::Run { attempts_max: 0 })]).await;
                 of(run.complete(key.into_bytes(), retention).await)
             }
             Ok(Some(Turn::Done(value))) => {
@@ -367,36 +368,28 @@ impl Task {
 
     async fn add(&mut self) -> Verdict {
         let name = self.name("c", 2);
-        self.diary.pages().counters.entry(name.clone()).or_default().begun += 1;
+        let change = Change::AddCounter { delta: 1 };
+        let asking =
+            self.diary.ask(&self.name, Asked::Edit { name: name.clone(), guard: None, change });
         let result = self.session.counter(&name).add(1).await;
-        let verdict = of(result);
-        let mut pages = self.diary.pages();
-        let count = pages.counters.entry(name).or_default();
-        match verdict {
-            Verdict::Done => count.acknowledged += 1,
-            Verdict::Denied => count.denied += 1,
-            Verdict::Unknown | Verdict::Ended => {}
+        match (&result, result.as_ref().map_or_else(verdict, |_| Verdict::Done)) {
+            (Ok(value), _) => asking.answered(Answer::Counted { value: *value }),
+            (Err(error), Verdict::Denied) => asking.answered(Answer::refused(&error.to_string())),
+            // Perhaps, perhaps not.
+            (Err(_), _) => {}
         }
-        verdict
+        of(result)
     }
 
-    /// Linearizable: at least what was acknowledged before it was asked, at most what was begun before it was answered.
     async fn get(&mut self) -> Verdict {
         let name = self.name("c", 2);
-        let before = self.diary.pages().counters.get(&name).copied().unwrap_or_default();
-        let counter = self.session.counter(&name);
-        match counter.get().await {
-            Ok(value) => {
-                let after = self.diary.pages().counters.get(&name).copied().unwrap_or_default();
-                if value < before.acknowledged || value > after.begun {
-                    self.diary.fail(&format!(
-                        "a stale read: {name} is {value}, {} were acknowledged before, {} begun",
-                        before.acknowledged, after.begun
-                    ));
-                }
-                Verdict::Done
-            }
-            Err(error) => verdict(&error),
+        let reading = Reading::Counter { name: name.clone() };
+        let asking = self.diary.ask(&self.name, Asked::Read(reading));
+        let value = self.session.counter(&name).get().await;
+        if let Ok(value) = value {
+            // All adds are positive: a counter that is zero is none.
+            asking.answered(Answer::Counter { value: (value != 0).then_some(value) });
         }
+        of(value)
     }
 }

@@ -13,4 +13,5 @@ pub mod network;
 pub mod run;
 pub mod socket;
 pub mod truth;
+pub mod verdict;
 pub mod world;

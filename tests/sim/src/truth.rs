@@ -1,10 +1,11 @@
-//! What was decided: the committed log as the nodes have it, each entry once, applied to a machine of our own. Whatever a node or a
-//! client says is held against it.
+//! What was decided: the committed log as the nodes have it, each entry once, applied to a machine of our own, by which the world knows
+//! when a session ends and when everything has drained. What is right in it says the oracle, in the end.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use conclave_machine::{Command, Context, Event, Machine, Outcome, SessionEnd, Term};
+use conclave_machine::{Context, Event, Machine, SessionEnd, Term};
+use conclave_oracle::Logbook;
 use conclave_raft::storage::decode_batch;
 use conclave_store::LogEntry;
 
@@ -13,16 +14,13 @@ const BATCH: u8 = 1;
 
 #[derive(Default)]
 pub struct Truth {
+    book: Logbook,
     machine: Machine,
-    /// Term and payload by index, from the first entry that ever was.
-    entries: BTreeMap<u64, (u64, Bytes)>,
+    /// Term and payload by index, of what is not applied yet.
+    waiting: BTreeMap<u64, (u64, Bytes)>,
     applied: u64,
-    /// Session and seq by token.
-    grants: BTreeMap<u64, (u64, u64)>,
-    token_max: u64,
-    ended: BTreeMap<u64, SessionEnd>,
-    /// Digests by revision, where an entry ends.
-    digests: BTreeMap<u64, u64>,
+    /// The first entry that ends at a revision.
+    ends: BTreeMap<u64, u64>,
     pub commands: u64,
 }
 
@@ -35,20 +33,16 @@ pub struct Ending {
 impl Truth {
     /// A node says that this entry is committed.
     pub fn see(&mut self, node: &str, entry: LogEntry) -> Result<Vec<Ending>, String> {
-        let (index, term) = (entry.position.index, entry.position.term);
-        if let Some((known_term, known)) = self.entries.get(&index) {
-            if *known_term != term || *known != entry.payload {
-                return Err(format!(
-                    "{node} has committed another entry {index}, of term {term}; it was of term {known_term}"
-                ));
-            }
-            return Ok(Vec::new());
+        let LogEntry { position, payload } = entry;
+        self.book.add(node, position, payload.clone()).map_err(|error| error.to_string())?;
+        if position.index >= self.applied {
+            self.waiting.insert(position.index, (position.term, payload));
         }
-        self.entries.insert(index, (term, entry.payload));
         let mut endings = Vec::new();
-        while let Some((term, payload)) = self.entries.get(&self.applied).cloned() {
-            self.applied += 1;
+        while let Some((term, payload)) = self.waiting.remove(&self.applied) {
             self.apply(term, &payload, &mut endings)?;
+            self.ends.entry(self.machine.revision().get()).or_insert(self.applied);
+            self.applied += 1;
         }
         Ok(endings)
     }
@@ -66,66 +60,26 @@ impl Truth {
         let context = Context { term: Term(term), stamp_ms: batch.stamp_ms };
         for command in batch.commands {
             self.commands += 1;
-            let call = match &command {
-                Command::Call(call) => Some((call.key.id.get(), call.seq.get())),
-                _ => None,
-            };
             let mut events = Vec::new();
-            let (_, outcome) = self.machine.apply(&context, command, &mut events);
-            if let (Outcome::Granted { token, .. }, Some((session, seq))) = (&outcome, call) {
-                self.granted(token.get(), session, seq)?;
-            }
+            self.machine.apply(&context, command, &mut events);
             for event in events {
-                match event {
-                    Event::Granted { session, seq, token, .. } => {
-                        self.granted(token.get(), session.get(), seq.get())?;
-                    }
-                    Event::SessionEnded { session, end } => {
-                        self.ended.insert(session.get(), end.clone());
-                        endings.push(Ending { session: session.get(), end });
-                    }
-                    _ => {}
+                if let Event::SessionEnded { session, end } = event {
+                    endings.push(Ending { session: session.get(), end });
                 }
             }
         }
-        self.digests.insert(self.machine.revision().get(), self.machine.digest());
         Ok(())
     }
 
-    fn granted(&mut self, token: u64, session: u64, seq: u64) -> Result<(), String> {
-        if let Some(known) = self.grants.get(&token) {
-            // A retry is told the same.
-            return match *known == (session, seq) {
-                true => Ok(()),
-                false => Err(format!("token {token} was given twice: {known:?}, {session}/{seq}")),
-            };
-        }
-        if token <= self.token_max {
-            return Err(format!("token {token} comes after {}", self.token_max));
-        }
-        if let Some(end) = self.ended.get(&session) {
-            return Err(format!("session {session} was granted {token} after its end ({end:?})"));
-        }
-        self.token_max = token;
-        self.grants.insert(token, (session, seq));
-        Ok(())
-    }
-
-    /// A node's state at that revision.
-    pub fn compare(&self, node: &str, revision: u64, digest: u64) -> Result<bool, String> {
-        match self.digests.get(&revision) {
-            Some(known) if *known != digest => {
-                Err(format!("{node} has another state at {revision}"))
-            }
-            Some(_) => Ok(true),
-            None => Ok(false),
-        }
-    }
-
-    /// Whether the log has this grant.
+    /// The first entry after which a node is at that revision. None: no entry that is known ends there.
     #[must_use]
-    pub fn has_granted(&self, session: u64, token: u64) -> bool {
-        self.grants.get(&token).is_some_and(|(holder, _)| *holder == session)
+    pub fn entry_at(&self, revision: u64) -> Option<u64> {
+        self.ends.get(&revision).copied()
+    }
+
+    #[must_use]
+    pub fn book(&self) -> &Logbook {
+        &self.book
     }
 
     #[must_use]
@@ -136,10 +90,5 @@ impl Truth {
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.applied
-    }
-
-    #[must_use]
-    pub fn grants(&self) -> u64 {
-        self.grants.len() as u64
     }
 }

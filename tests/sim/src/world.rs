@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use conclave_machine::Machine;
+use conclave_machine::{Machine, Revision};
+use conclave_oracle::Applied;
 use conclave_raft::Consistency;
 use futures::FutureExt as _;
 
@@ -211,6 +212,14 @@ impl World {
         let read =
             conclave_store::LogStore::read(member.log(), begin..committed.index + 1, usize::MAX);
         let entries = read.unwrap_or_default();
+        let mut pages = self.diary.pages();
+        let at_us = pages.now_us();
+        if let Some(last) = entries.last() {
+            let (node, index) = (self.names[node].clone(), last.position.index);
+            let applied = Applied { node, index, at_us, revision: None, digest: None };
+            pages.history.applied.push(applied);
+        }
+        drop(pages);
         for entry in entries {
             member.looked_at = entry.position.index + 1;
             match self.truth.see(&self.names[node], entry) {
@@ -245,7 +254,7 @@ impl World {
         self.restart_at.insert(node, self.now_ms + RESTART_AFTER_MS);
     }
 
-    /// Equal revisions, equal states.
+    /// What the nodes' states are, for the oracle.
     pub fn compare(&mut self) {
         for (member, name) in self.members.iter().zip(&self.names) {
             let Some(node) = member.node().filter(|_| member.host.is_awake()) else { continue };
@@ -253,11 +262,12 @@ impl World {
             let looked = member.host.inside(|| node.read(Consistency::Stale, look).now_or_never());
             let Some(Some(Ok(answer))) = looked else { continue };
             let (revision, digest) = answer.value;
-            match self.truth.compare(name, revision, digest) {
-                Ok(true) => self.effects.comparisons += 1,
-                Ok(false) => {}
-                Err(failure) => self.diary.fail(&failure),
-            }
+            let Some(index) = self.truth.entry_at(revision) else { continue };
+            self.effects.comparisons += 1;
+            let mut pages = self.diary.pages();
+            let (node, at_us) = (name.clone(), pages.now_us());
+            let (revision, digest) = (Some(Revision(revision)), Some(digest));
+            pages.history.applied.push(Applied { node, index, at_us, revision, digest });
         }
     }
 }
