@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use faults::{FAULTS, Fault, Witness};
+use faults::{FAULTS, IN_SIMULATION, SIMULATION, Witness};
 
 /// A fault may well make a test wait for ever; that is noticed too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What looks at the faults. The whole workspace is named, and then some targets of it, so that the libraries of others are built
 /// with the same features as in every other run, and not once more.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 12] = [
     "--workspace",
     "--lib",
     "--test",
@@ -30,6 +30,8 @@ const TARGETS: [&str; 10] = [
     "store",
     "--test",
     "raft",
+    "--test",
+    "sim",
 ];
 
 /// Test binaries by package and target, with the directory that cargo runs them in.
@@ -44,7 +46,8 @@ fn main() -> ExitCode {
         false => build(),
     };
     let binaries = Arc::new(binaries);
-    let sound: BTreeSet<_> = FAULTS.iter().map(|fault| key(&fault.witness)).collect();
+    let witnesses = FAULTS.iter().map(|fault| &fault.witness).chain([&SIMULATION]);
+    let sound: BTreeSet<_> = witnesses.map(key).collect();
     let mut trials = Vec::new();
     for (package, target, filter) in sound {
         let binaries = binaries.clone();
@@ -54,7 +57,13 @@ fn main() -> ExitCode {
     }
     for fault in FAULTS {
         let binaries = binaries.clone();
-        trials.push(Trial::test(fault.name, move || is_noticed(&binaries, fault)));
+        let run = move || is_noticed(&binaries, fault.name, &fault.witness);
+        trials.push(Trial::test(fault.name, run));
+    }
+    for fault in IN_SIMULATION {
+        let binaries = binaries.clone();
+        let run = move || is_noticed(&binaries, fault, &SIMULATION);
+        trials.push(Trial::test(format!("{fault}, in the simulation"), run));
     }
     println!("{} faults planted, one at a time", FAULTS.len());
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -110,8 +119,8 @@ fn passes(binaries: &Binaries, witness: &Witness) -> Result<(), Failed> {
     }
 }
 
-fn is_noticed(binaries: &Binaries, fault: &Fault) -> Result<(), Failed> {
-    match run(binaries, &fault.witness, Some(fault.name))? {
+fn is_noticed(binaries: &Binaries, fault: &str, witness: &Witness) -> Result<(), Failed> {
+    match run(binaries, witness, Some(fault))? {
         Ending::Passed { tests } => Err(format!("survived {tests} tests").into()),
         Ending::Failed(_) | Ending::Late => Ok(()),
     }

@@ -1,3 +1,5 @@
+//! When a pause begins, and what ends it.
+
 use std::future::poll_fn;
 
 use futures::FutureExt as _;
