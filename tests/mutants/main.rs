@@ -3,6 +3,7 @@
 //! Not among the tests of the workspace, since it builds the crates once more, with the feature `planted`: `just mutants`.
 
 mod faults;
+mod simulated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use faults::{FAULTS, IN_SIMULATION, SIMULATION, Witness};
+use faults::{FAULTS, Witness};
+use simulated::{IN_SIMULATION, SIMULATION};
 
 /// A fault may well make a test wait for ever; that is noticed too.
 const PATIENCE: Duration = Duration::from_secs(120);

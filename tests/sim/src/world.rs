@@ -123,7 +123,10 @@ impl World {
         for (id, session) in sessions {
             let left = host.inside(|| session.deadline()).unwrap_or_default();
             let left = u64::try_from(left.as_millis()).unwrap_or(0) * RATE_TRUE_PPM / host.rate_ppm;
-            self.not_before.insert(id, self.now_ms + left);
+            // Who was stopped believes nothing, and what its clock says is old.
+            if host.is_awake() {
+                self.not_before.insert(id, self.now_ms + left);
+            }
             host.inside(move || drop(session));
         }
         self.network.set_power(&host.name, Power::Off);
