@@ -117,6 +117,38 @@ impl Hub {
     /// as `Replaced`. The caller has checked the session's key.
     #[must_use]
     pub fn subscribe(&self, session: SessionId) -> Feed {
+        self.feed(session, |listeners, new| listeners.feed.replace(new))
+    }
+
+    /// The same, unless the feed there is was ever used: whoever opened the session has heard so, and what asks to open it once
+    /// more was delayed on its way. None: so it is.
+    #[must_use]
+    pub fn subscribe_unless_used(&self, session: SessionId) -> Option<Feed> {
+        let mut is_used = false;
+        let feed = self.feed(session, |listeners, new| {
+            let feed = listeners.feed.as_ref();
+            is_used = feed.is_some_and(|feed| feed.is_open() && feed.is_used());
+            if is_used { Some(new) } else { listeners.feed.replace(new) }
+        });
+        (!is_used).then_some(feed)
+    }
+
+    /// As [`subscribe`](Self::subscribe), but the feed that there is goes on until this one [takes over](Feed::takes_over): whether
+    /// it may is not decided yet.
+    #[must_use]
+    pub fn offer(&self, session: SessionId) -> Feed {
+        self.feed(session, |Listeners { offered, .. }, new| {
+            offered.push_back(new);
+            if offered.len() > OFFERED_MAX { offered.pop_front() } else { None }
+        })
+    }
+
+    /// A new feed and its place among the listeners. Which one had to give way for it, the place says.
+    fn feed(
+        &self,
+        session: SessionId,
+        place: impl FnOnce(&mut Listeners, FeedSender) -> Option<FeedSender>,
+    ) -> Feed {
         let sender = FeedSender::new();
         let replaced = {
             let mut shard = self.shard(session);
@@ -125,48 +157,11 @@ impl Hub {
                     sender.finish(Some(Notice::Moved { leader: leader.clone() }));
                     None
                 }
-                Serving::Yes => self.listeners(&mut shard, session).feed.replace(sender.clone()),
+                Serving::Yes => place(self.listeners(&mut shard, session), sender.clone()),
             }
         };
-        if let Some(older) = replaced {
-            older.finish(Some(Notice::Replaced));
-        }
-        Feed::new(session, sender, self.clone())
-    }
-
-    /// The same, unless the feed there is was ever used: whoever opened the session has heard so, and what asks to open it once
-    /// more was delayed on its way. None: so it is.
-    #[must_use]
-    pub fn subscribe_unless_used(&self, session: SessionId) -> Option<Feed> {
-        let is_used = {
-            let shard = self.shard(session);
-            let feed = shard.sessions.get(&session).and_then(|listeners| listeners.feed.as_ref());
-            feed.is_some_and(|feed| feed.is_open() && feed.is_used())
-        };
-        (!is_used).then(|| self.subscribe(session))
-    }
-
-    /// As [`subscribe`](Self::subscribe), but the feed that there is goes on until this one [takes over](Feed::takes_over): whether
-    /// it may is not decided yet.
-    #[must_use]
-    pub fn offer(&self, session: SessionId) -> Feed {
-        let sender = FeedSender::new();
-        let forgotten = {
-            let mut shard = self.shard(session);
-            match &shard.serving {
-                Serving::No { leader } => {
-                    sender.finish(Some(Notice::Moved { leader: leader.clone() }));
-                    None
-                }
-                Serving::Yes => {
-                    let offered = &mut self.listeners(&mut shard, session).offered;
-                    offered.push_back(sender.clone());
-                    if offered.len() > OFFERED_MAX { offered.pop_front() } else { None }
-                }
-            }
-        };
-        if let Some(oldest) = forgotten {
-            oldest.finish(Some(Notice::Replaced));
+        if let Some(replaced) = replaced {
+            replaced.finish(Some(Notice::Replaced));
         }
         Feed::new(session, sender, self.clone())
     }
@@ -299,8 +294,8 @@ impl Hub {
         if !told {
             listeners.feed = None;
         }
-        let event = Notice::Event { revision, n, event: event.clone() };
-        listeners.offered.retain(|offered| offered.push(event.clone()));
+        let offered = &mut listeners.offered;
+        offered.retain(|feed| feed.push(Notice::Event { revision, n, event: event.clone() }));
         self.forget_if_silent(&mut shard, session);
         drop(shard);
         if !told {

@@ -263,6 +263,19 @@ fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
 }
 
+/// Why the snapshots make no state. Nobody is told to throw away what only a newer program can read.
+fn no_state(dir: String, error: &LoadError) -> StartError {
+    match error {
+        LoadError::Decode(DecodeError::OtherVersion { .. })
+        | LoadError::Restore(RestoreError::WrongVersion { .. }) => {
+            StartError::Newer { what: format!("the newest snapshot in {dir}: {error}") }
+        }
+        LoadError::Store(_) | LoadError::Decode(_) | LoadError::Restore(_) => {
+            StartError::Unrecoverable { dir, reason: error.to_string() }
+        }
+    }
+}
+
 fn restore(
     place: &Place,
     snapshots: Snapshots,
@@ -270,15 +283,8 @@ fn restore(
     log: &DiskLog,
 ) -> Result<StateMachine, StartError> {
     let unrecoverable = |reason| StartError::Unrecoverable { dir: place.shown(), reason };
-    let machine = StateMachine::restore(snapshots, hub).map_err(|error| match error {
-        LoadError::Decode(error @ DecodeError::OtherVersion { .. }) => StartError::Newer {
-            what: format!("the newest snapshot in {} has {error}", place.shown()),
-        },
-        LoadError::Restore(error @ RestoreError::WrongVersion { .. }) => StartError::Newer {
-            what: format!("the newest snapshot in {} has {error}", place.shown()),
-        },
-        error => unrecoverable(error.to_string()),
-    })?;
+    let machine =
+        StateMachine::restore(snapshots, hub).map_err(|error| no_state(place.shown(), &error))?;
     let reaches = machine.applied().map(|last| position_of(&last).index);
     match (reaches, log.state().purged) {
         (None, Some(purged)) => Err(unrecoverable(format!(
@@ -314,5 +320,25 @@ impl Launched {
                 "the list names others than the members; the members count"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_a_newer_program_wrote_is_not_called_damaged() {
+        let newer = [
+            LoadError::Restore(RestoreError::WrongVersion { version: 3 }),
+            LoadError::Decode(DecodeError::OtherVersion { found: 2 }),
+        ];
+        for error in newer {
+            let said = no_state("data".to_owned(), &error).to_string();
+            assert!(said.contains("newest snapshot in data"), "{said}");
+            assert!(said.contains("newer program: start that one, nothing was changed"), "{said}");
+        }
+        let damaged = no_state("data".to_owned(), &LoadError::Restore(RestoreError::NoHeader));
+        assert!(matches!(damaged, StartError::Unrecoverable { .. }), "{damaged}");
     }
 }
