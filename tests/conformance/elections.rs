@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use conclave_client::{Client, Observed, Token};
+use conclave_client::{Observation, Observed, Token};
 use conclave_proto::v1;
 use conclave_tests::raw::{Acquired, Demand, Raw, Wait, acquire};
 use conclave_tests::{Cluster, alone, together};
@@ -12,13 +12,16 @@ use crate::support::{client, session};
 
 const TERMS: usize = 12;
 
-/// Follows the election until the leadership of `last` is vacant.
-async fn observe(client: Client, last: impl Fn(&[Observed]) -> bool) -> Vec<Observed> {
-    let mut observation = client.observe("primary");
-    let mut seen = Vec::new();
-    while !last(&seen) {
-        let next = tokio::time::timeout(Duration::from_secs(60), observation.next()).await;
-        seen.push(next.expect("it goes on").expect("it does not end").expect("no error"));
+async fn next(observation: &mut Observation) -> Observed {
+    let next = tokio::time::timeout(Duration::from_secs(60), observation.next()).await;
+    next.expect("it goes on").expect("it does not end").expect("no error")
+}
+
+/// Follows an election, of which the beginning was seen, until a leadership of it is taken away.
+async fn follow(mut observation: Observation, beginning: Observed) -> Vec<Observed> {
+    let mut seen = vec![beginning];
+    while !matches!(seen.last(), Some(Observed::Vacant { lost: true, .. })) {
+        seen.push(next(&mut observation).await);
     }
     seen
 }
@@ -63,18 +66,15 @@ async fn scenario_15_an_observer_sees_every_term_and_vacancy_across_leader_chang
     let _turn = alone();
     let mut cluster = Cluster::start(3);
     let client = client(&cluster);
-    let observers: Vec<_> = (0..3)
-        .map(|_| {
-            let over = |seen: &[Observed]| {
-                let vacancies =
-                    seen.iter().filter(|o| matches!(o, Observed::Vacant { lost: true, .. }));
-                vacancies.count() > 0
-            };
-            tokio::spawn(observe(client.clone(), over))
-        })
-        .collect();
-    let candidates = [session(&client, "blue").await, session(&client, "green").await];
     // Before the first term everybody has seen the vacant beginning.
+    let mut observers = Vec::new();
+    for _ in 0..3 {
+        let mut observation = client.observe("primary");
+        let beginning = next(&mut observation).await;
+        assert!(matches!(&beginning, Observed::View(view) if view.leader.is_none()));
+        observers.push(tokio::spawn(follow(observation, beginning)));
+    }
+    let candidates = [session(&client, "blue").await, session(&client, "green").await];
     let mut terms = Vec::new();
     for number in 0..TERMS {
         let election = candidates[number % 2].election("primary").value(format!("term {number}"));

@@ -271,9 +271,10 @@ impl Members {
         let is_living = |id: &&u64| self.nodes.get(id).is_some_and(|known| known.heard);
         let living = voters.iter().filter(is_living).count();
         let (voters, needed) = (voters.len(), voters.len() / 2 + 1);
-        match living >= needed {
-            true => Ok(()),
-            false => Err(MemberError::QuorumLost { voters, living, needed }),
+        match (living >= needed, self.young) {
+            (true, _) => Ok(()),
+            (false, true) => Err(MemberError::UnderWay),
+            (false, false) => Err(MemberError::QuorumLost { voters, living, needed }),
         }
     }
 

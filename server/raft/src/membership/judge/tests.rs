@@ -184,6 +184,10 @@ fn whoever_is_removed_must_leave_a_majority_that_lives() {
     assert!(members.remove("c").is_ok());
     refused(members.remove("b"), "only 1 are reached, and 2 are needed");
     refused(members.remove("a"), "only 1 are reached");
+    // A leader that has just begun has not heard them all yet.
+    members.young = true;
+    assert_eq!(members.remove("b"), Err(MemberError::UnderWay));
+    assert!(members.remove("c").is_ok());
     refused(three().remove("x"), "no member");
     let mut alone = three();
     alone.nodes.retain(|id, _| *id == 1);
